@@ -1,0 +1,23 @@
+"""What dwebsocket raises. The Rust core imports these."""
+
+from __future__ import annotations
+
+
+class ConnectionClosed(ConnectionError, EOFError, ValueError):
+    """The WebSocket is closed or lost, and every message that came before has been taken.
+
+    It is each of the three because views written for dwebsocket 0.5.12 caught one or another.
+
+    Attributes:
+        code: the close code of RFC 6455 section 7.4; 1005 when the Close had none, 1006 when there was no Close.
+        reason: the reason given with it, or "".
+    """
+
+    def __init__(self, code: int = 1006, reason: str = "") -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(f"the WebSocket is closed ({code}{' ' + reason if reason else ''})")
+
+
+class SlowClient(ConnectionClosed):
+    """The client reads too slowly: its outbox stayed full, and the connection is closed with 1013."""

@@ -1,0 +1,1 @@
+//! The border with CPython: the only place that names pyo3.

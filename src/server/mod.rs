@@ -1,0 +1,3 @@
+//! HTTP/1.1 on hyper and tokio, and the threads that run views.
+
+pub mod app;

@@ -1,0 +1,1 @@
+//! Masking (RFC 6455 section 5.3).

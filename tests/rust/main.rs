@@ -1,0 +1,6 @@
+//! Tests of the core without Python; the modules mirror `src/`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod connection;
+mod server;
+mod wire;
