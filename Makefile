@@ -1,0 +1,101 @@
+# Everything a newcomer or a CI machine runs. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# Extra arguments: make test-python ARGS="-k fragment -x"
+ARGS ?=
+
+.PHONY: help build demo test test-rust test-loom test-python test-matrix check lint fmt bench clean \
+        core video tools packages-video packages-test
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## Set everything up and run the example project (HOST=, PORT=, ARTICLE_VIDEO_URL=)
+	@cd examples/article && exec ../../$(BIN)/python manage.py runserver $(HOST):$(PORT)
+
+build: core video ## Make .venv with the package (editable, release build), Django and all tools
+
+$(VENV)/bin/python:
+	@scripts/make-venv.sh "$(PYTHON)" $(VENV)
+
+$(VENV)/.tools: pyproject.toml | $(VENV)/bin/python
+	@echo "==> Installing Django, gunicorn, gevent, maturin and the test tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+tools: $(VENV)/.tools
+
+core: $(VENV)/.tools
+	@scripts/need-cargo.sh
+	@echo "==> Building dwebsocket-rs (release)"
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH="$(CURDIR)/$(BIN):$$PATH" maturin develop --release --quiet
+
+packages-video:
+	@scripts/packages.sh "video (OpenCV)" libopencv-dev clang libclang-dev libturbojpeg0-dev pkg-config
+
+# Without OpenCV the package works, all but video: a machine that cannot install it still gets the rest.
+video: core
+	@if scripts/packages.sh "video (OpenCV)" libopencv-dev clang libclang-dev libturbojpeg0-dev pkg-config; then \
+	    echo "==> Building dwebsocket-rs-video (release; the first time takes a minute or two)"; \
+	    VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH="$(CURDIR)/$(BIN):$$PATH" maturin develop --release --quiet -m video/Cargo.toml; \
+	else \
+	    echo "==> Going on without video: its packages are missing, see above" >&2; \
+	fi
+
+packages-test:
+	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg
+
+test: build packages-test test-rust test-loom test-python test-matrix ## Set up what the tests need and run them all
+
+test-rust: ## Rust tests of the core, without Python
+	@scripts/need-cargo.sh
+	@echo "==> Rust tests"
+	@cargo test --no-default-features $(ARGS)
+
+test-loom: ## Model checks of the mailbox
+	@scripts/need-cargo.sh
+	@echo "==> Loom models"
+	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --release --test loom $(ARGS)
+
+test-python: ## Python and browser tests in .venv (ARGS= goes to pytest)
+	@echo "==> Python and browser tests"
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-matrix: core ## The wheel on every supported Python and Django that is here
+	@scripts/test-matrix.sh
+
+lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers
+	@echo "==> Lints"
+	@cargo fmt --all --check
+	@cargo clippy --quiet --all-targets -- -D warnings
+	@cargo clippy --quiet --all-targets --no-default-features -- -D warnings
+	@if pkg-config --exists opencv4 libturbojpeg; then cargo clippy --quiet -p dwebsocket-rs-video --all-targets -- -D warnings; fi
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/stubtest dwebsocket._core
+	@$(BIN)/lint-imports
+	@bash -n scripts/*.sh .ci/run
+
+check: build lint test ## The lints, then every test: what CI runs
+
+fmt: tools ## Format Rust and Python
+	@cargo fmt --all
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: ## Benchmarks of the core (criterion)
+	@cargo bench --no-default-features
+
+clean: ## Remove everything that was built, .venv included
+	rm -rf target $(VENV) tests/output python/dwebsocket/*.so video/python/dwebsocket_video/*.so
