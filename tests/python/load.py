@@ -1,7 +1,7 @@
 """A load of many WebSocket clients in one process: asyncio streams and literal frames.
 
-Its own frames are masked with the key 0, so that the payload stands in the frame as it is (RFC 6455 section 5.3
-asks for a mask, and any key will do for a test).
+Its own frames are masked with the key 0, so that the payload stands in the frame as it is (RFC 6455 section
+5.3 asks for a mask, and any key will do for a test).
 """
 
 from __future__ import annotations
