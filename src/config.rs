@@ -56,6 +56,8 @@ impl Default for ConnectionConfig {
 pub struct ServerConfig {
     /// Threads that run HTTP views at the same time.
     pub http_threads: usize,
+    /// HTTP requests that may wait for a thread; the next one gets 503.
+    pub http_waiting: usize,
     /// WebSockets (and the threads of their views) at the same time; the next handshake gets 503.
     pub max_websocket_connections: usize,
     /// Handshakes whose view has not accepted yet that may run at the same time; further ones wait their turn.
@@ -80,6 +82,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             http_threads: 64,
+            http_waiting: 1024,
             max_websocket_connections: 10_000,
             handshake_threads: 16,
             max_header_bytes: 64 << 10,
