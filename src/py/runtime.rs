@@ -1,0 +1,93 @@
+//! The tokio runtime of the process, and how threads of Python leave the interpreter and come back.
+//!
+//! No tokio task attaches to Python. A thread of Python leaves with [`detached`], waits, and comes back, unless the
+//! interpreter has begun to go: a thread that asks CPython before 3.14 for the GIL while it finalizes is ended by
+//! `pthread_exit`, whose unwinding must not meet a frame of Rust. Three things keep the two apart:
+//!
+//! * after [`finalize`] (called by `atexit`, before CPython begins to finalize) a thread that waits in Rust parks for
+//!   ever instead of attaching;
+//! * a thread that passed that check a moment too early meets pyo3's own guard around `PyEval_RestoreThread`, which
+//!   parks it as well;
+//! * a thread that runs Python code called from Rust is parked by [`super::call`].
+//!
+//! Every thread that may be parked is a daemon thread of Python: the process does not wait for it.
+
+use std::{
+    process,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, ThreadId},
+};
+
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+struct Process {
+    id: u32,
+    runtime: &'static Runtime,
+}
+
+/// Locked only by attached threads that do not detach meanwhile: when a process forks, which takes the GIL, nobody
+/// else holds it, and the child can lock it.
+static PROCESS: Mutex<Option<Process>> = Mutex::new(None);
+
+static FINALIZING: AtomicBool = AtomicBool::new(false);
+static FINALIZER: OnceLock<ThreadId> = OnceLock::new();
+
+/// The runtime of this process, built at the first call in it and never dropped. After a fork the child builds its own:
+/// the threads of its parent's are not there. `io_threads` counts only for the call that builds it.
+///
+/// # Errors
+/// The operating system gives no thread or no descriptor.
+pub(super) fn handle(_py: Python<'_>, io_threads: usize) -> std::io::Result<&'static Handle> {
+    let id = process::id();
+    let mut process = PROCESS.lock();
+    if let Some(current) = process.as_ref().filter(|current| current.id == id) {
+        return Ok(current.runtime.handle());
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(io_threads)
+        .thread_name("dwebsocket-io")
+        .enable_all()
+        .build()?;
+    // A runtime of the parent process is left alone: dropping it would wait for threads that do not exist here.
+    let runtime: &'static Runtime = Box::leak(Box::new(runtime));
+    *process = Some(Process { id, runtime });
+    Ok(runtime.handle())
+}
+
+/// Runs `wait` without the GIL: the one way to wait. After [`finalize`] it does not return, except to the thread that
+/// called that.
+pub(super) fn detached<T, F>(py: Python<'_>, wait: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    py.detach(|| {
+        let value = wait();
+        park_if_finalizing();
+        value
+    })
+}
+
+/// From now on no thread but the calling one comes back to Python from [`detached`].
+pub(super) fn finalize() {
+    FINALIZER.get_or_init(|| thread::current().id());
+    FINALIZING.store(true, Ordering::Release);
+}
+
+/// Never returns.
+pub(super) fn park() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+fn park_if_finalizing() {
+    if FINALIZING.load(Ordering::Acquire) && FINALIZER.get() != Some(&thread::current().id()) {
+        park();
+    }
+}
