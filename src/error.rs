@@ -4,27 +4,91 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// A client must mask every frame (section 5.1).
-    #[error("unmasked frame from the client")]
+    #[error("the client sent a frame that is not masked")]
     UnmaskedFrame,
+    /// A reserved bit is set that no extension in use gives a meaning (section 5.2).
+    #[error("the client sent a frame with a reserved bit set, but no extension was agreed on")]
+    ReservedBits,
+    /// The opcode is 3 to 7 or 11 to 15 (section 5.2).
+    #[error("the client sent a frame with the reserved opcode {opcode}")]
+    ReservedOpcode {
+        /// The opcode.
+        opcode: u8,
+    },
+    /// The length of a payload takes more bytes than it needs (section 5.2).
+    #[error("the client encoded the length of a frame in more bytes than it needs")]
+    NonMinimalLength,
+    /// The most significant bit of a 64-bit length is set (section 5.2).
+    #[error("the client announced a frame of 2^63 bytes or more")]
+    LengthOutOfRange,
+    /// A control frame without FIN (section 5.5).
+    #[error("the client sent a control frame in fragments")]
+    FragmentedControlFrame,
+    /// A control frame with a payload of more than 125 bytes (section 5.5).
+    #[error("the client sent a control frame of more than 125 bytes")]
+    ControlFrameTooBig,
+    /// A continuation frame while no message is unfinished (section 5.4).
+    #[error("the client sent a continuation frame, but no message has begun")]
+    UnexpectedContinuation,
+    /// A text or binary frame while a message is unfinished (section 5.4).
+    #[error("the client began a message before the last fragment of the one before it")]
+    UnfinishedMessage,
     /// A message, or the frame that announces it, exceeds the limit.
-    #[error("message of more than {limit} bytes")]
+    #[error("the client sent a message of more than {limit} bytes")]
     MessageTooBig {
         /// The limit that was exceeded, in bytes.
         limit: usize,
     },
     /// A text message or close reason is not UTF-8 (section 8.1).
-    #[error("text that is not UTF-8")]
+    #[error("the client sent text that is not UTF-8")]
     InvalidUtf8,
-    // The wire module adds the rest.
+    /// A Close whose payload is a single byte (section 5.5.1).
+    #[error("the client sent a Close with half a code")]
+    IncompleteCloseCode,
+    /// A Close with a code that must not be sent (section 7.4).
+    #[error("the client sent a Close with the code {code}, which nobody may send")]
+    InvalidCloseCode {
+        /// The code.
+        code: u16,
+    },
 }
 
 /// A handshake that cannot become a WebSocket; each is answered with an HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
+    /// The method is not GET: 405.
+    #[error("a WebSocket handshake must be a GET request")]
+    MethodNotAllowed,
+    /// The request is older than HTTP/1.1.
+    #[error("a WebSocket handshake needs HTTP/1.1 or later")]
+    HttpVersionTooOld,
+    /// There is no `Host`, or more than one.
+    #[error("a WebSocket handshake must have one Host header")]
+    InvalidHost,
+    /// `Connection` does not contain `Upgrade`; a proxy that does not pass it on is the usual cause.
+    #[error("the Connection header must contain Upgrade; a proxy in between may have removed it")]
+    MissingConnectionUpgrade,
     /// `Sec-WebSocket-Version` is missing or not 13: 426 with the version that works.
     #[error("Sec-WebSocket-Version must be 13")]
     UnsupportedVersion,
-    // The wire module adds the rest.
+    /// `Sec-WebSocket-Key` is missing, there more than once, or not 16 bytes in base64.
+    #[error("a WebSocket handshake must have one Sec-WebSocket-Key of 16 bytes in base64")]
+    InvalidKey,
+    /// `Sec-WebSocket-Protocol` names what is not a token.
+    #[error("Sec-WebSocket-Protocol must be a list of tokens")]
+    InvalidSubprotocol,
+    /// `Sec-WebSocket-Protocol` names a subprotocol twice.
+    #[error("Sec-WebSocket-Protocol must not name a subprotocol twice")]
+    RepeatedSubprotocol,
+    /// `Sec-WebSocket-Extensions` is not readable text.
+    #[error("Sec-WebSocket-Extensions must be visible ASCII")]
+    InvalidExtensions,
+    /// The server chose a subprotocol that the client did not offer: 500, for the mistake is the server's.
+    #[error("the subprotocol {subprotocol:?} was not offered by the client")]
+    SubprotocolNotOffered {
+        /// The subprotocol that was chosen.
+        subprotocol: String,
+    },
 }
 
 /// Why nothing was received.
