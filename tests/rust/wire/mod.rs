@@ -1,1 +1,4 @@
 //! Tests of `wire`.
+
+mod mask;
+mod utf8;
