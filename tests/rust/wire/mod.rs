@@ -1,4 +1,5 @@
 //! Tests of `wire`.
 
+mod handshake;
 mod mask;
 mod utf8;
