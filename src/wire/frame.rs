@@ -1,29 +1,159 @@
-//! One RFC 6455 frame.
+//! One RFC 6455 frame: its header read, and whole frames written.
+
+use std::io::Cursor;
 
 use bytes::Bytes;
+use tungstenite::{
+    Error,
+    error::ProtocolError as HeaderError,
+    protocol::frame::{
+        FrameHeader,
+        coding::{Control, Data, OpCode},
+    },
+};
 
-use super::{close::CloseFrame, message::Kind};
+use super::{close, close::CloseFrame, message::Kind};
+use crate::error::ProtocolError;
 
-/// Encodes a whole message as one unmasked, final frame, ready for any number of peers.
+/// Bytes that the payload of a control frame may have (RFC 6455 section 5.5).
+pub const MAX_CONTROL_PAYLOAD: usize = 125;
+
+/// Encodes a whole message as one unmasked, final frame, ready for any number of peers. A text must be UTF-8.
 pub fn encode_message(kind: Kind, payload: &[u8]) -> Bytes {
-    let _ = (kind, payload);
-    todo!()
+    let opcode = match kind {
+        Kind::Text => Data::Text,
+        Kind::Binary => Data::Binary,
+    };
+    encode(OpCode::Data(opcode), payload)
 }
 
 /// Encodes a Ping; `payload` is at most 125 bytes.
+///
+/// # Panics
+/// `payload` is longer.
 pub fn encode_ping(payload: &[u8]) -> Bytes {
-    let _ = payload;
-    todo!()
+    encode_control(Control::Ping, payload)
 }
 
 /// Encodes a Pong; `payload` is at most 125 bytes.
+///
+/// # Panics
+/// `payload` is longer.
 pub fn encode_pong(payload: &[u8]) -> Bytes {
-    let _ = payload;
-    todo!()
+    encode_control(Control::Pong, payload)
 }
 
 /// Encodes a Close, without a payload for `None`. A reason of more than 123 bytes is cut at a character boundary.
+///
+/// # Panics
+/// The code must not stand in a Close ([`close::may_be_received`]).
 pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
-    let _ = frame;
-    todo!()
+    let Some(CloseFrame { code, reason }) = frame else { return encode_control(Control::Close, &[]) };
+    assert!(close::may_be_received(*code), "bug: a Close must not carry the code {code}");
+    let mut length = reason.len().min(close::MAX_REASON_BYTES);
+    while !reason.is_char_boundary(length) {
+        length -= 1;
+    }
+    let mut payload = Vec::with_capacity(2 + length);
+    payload.extend_from_slice(&code.to_be_bytes());
+    payload.extend_from_slice(&reason.as_bytes()[..length]);
+    encode_control(Control::Close, &payload)
+}
+
+fn encode_control(opcode: Control, payload: &[u8]) -> Bytes {
+    assert!(payload.len() <= MAX_CONTROL_PAYLOAD, "bug: a control frame of {} bytes", payload.len());
+    encode(OpCode::Control(opcode), payload)
+}
+
+fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    let length = payload.len() as u64;
+    let mut frame = Vec::with_capacity(header.len(length) + payload.len());
+    header.format(length, &mut frame).expect("bug: a vector takes what is written to it");
+    frame.extend_from_slice(payload);
+    Bytes::from(frame)
+}
+
+/// What a frame of the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opcode {
+    Continuation,
+    Message(Kind),
+    Ping,
+    Pong,
+    Close,
+}
+
+impl Opcode {
+    pub(super) fn is_control(self) -> bool {
+        matches!(self, Self::Ping | Self::Pong | Self::Close)
+    }
+}
+
+/// The header of a masked frame that keeps every rule a frame alone can keep.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) opcode: Opcode,
+    pub(super) is_final: bool,
+    pub(super) mask: [u8; 4],
+    /// Bytes of payload announced; not yet held against any limit but that of control frames.
+    pub(super) length: u64,
+    /// Bytes of the header itself.
+    pub(super) size: usize,
+}
+
+impl Header {
+    /// Reads the header at the front of `input`. `None`: it is not whole yet.
+    ///
+    /// # Errors
+    /// The header breaks RFC 6455 section 5.2 or 5.5.
+    pub(super) fn parse(input: &[u8]) -> Result<Option<Self>, ProtocolError> {
+        let mut cursor = Cursor::new(input);
+        let (header, length) = match FrameHeader::parse(&mut cursor) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(None),
+            Err(Error::Protocol(HeaderError::InvalidOpcode(opcode))) => {
+                return Err(ProtocolError::ReservedOpcode { opcode });
+            }
+            Err(error) => unreachable!("bug: a header in memory was not read: {error}"),
+        };
+        refuse_reserved_bits(&header)?;
+        let Some(mask) = header.mask else { return Err(ProtocolError::UnmaskedFrame) };
+        let size = header.len(length);
+        // The cursor stands behind the header as it came, `size` is what it should have taken.
+        if cursor.position() != size as u64 {
+            return Err(ProtocolError::NonMinimalLength);
+        }
+        if length > i64::MAX as u64 {
+            return Err(ProtocolError::LengthOutOfRange);
+        }
+        let opcode = opcode_of(&header);
+        if opcode.is_control() && !header.is_final {
+            return Err(ProtocolError::FragmentedControlFrame);
+        }
+        if opcode.is_control() && length > MAX_CONTROL_PAYLOAD as u64 {
+            return Err(ProtocolError::ControlFrameTooBig);
+        }
+        Ok(Some(Self { opcode, is_final: header.is_final, mask, length, size }))
+    }
+}
+
+/// No extension is in use that gives the bits a meaning. The only place that looks at them: permessage-deflate would
+/// allow RSV1 here on the first frame of a message.
+fn refuse_reserved_bits(header: &FrameHeader) -> Result<(), ProtocolError> {
+    if header.rsv1 || header.rsv2 || header.rsv3 { Err(ProtocolError::ReservedBits) } else { Ok(()) }
+}
+
+fn opcode_of(header: &FrameHeader) -> Opcode {
+    match header.opcode {
+        OpCode::Data(Data::Continue) => Opcode::Continuation,
+        OpCode::Data(Data::Text) => Opcode::Message(Kind::Text),
+        OpCode::Data(Data::Binary) => Opcode::Message(Kind::Binary),
+        OpCode::Control(Control::Ping) => Opcode::Ping,
+        OpCode::Control(Control::Pong) => Opcode::Pong,
+        OpCode::Control(Control::Close) => Opcode::Close,
+        OpCode::Data(Data::Reserved(_)) | OpCode::Control(Control::Reserved(_)) => {
+            unreachable!("bug: a reserved opcode passed the parser")
+        }
+    }
 }

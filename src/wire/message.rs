@@ -19,3 +19,38 @@ pub struct Message {
     /// The payload, unmasked and whole.
     pub payload: Bytes,
 }
+
+/// A fragmented message of which the last fragment is still to come.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    pub(super) kind: Kind,
+    payload: Vec<u8>,
+}
+
+impl Assembly {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { kind, payload: Vec::new() }
+    }
+
+    /// Bytes that have been appended.
+    pub(super) fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Appends bytes that have arrived. The memory taken grows with them, not with what a header announces, and never
+    /// beyond `bound`, the most that the message can come to.
+    pub(super) fn append(&mut self, part: &[u8], bound: usize) {
+        let needed = self.payload.len() + part.len();
+        if needed > self.payload.capacity() {
+            let target = (2 * self.payload.capacity()).min(bound).max(needed);
+            self.payload.reserve_exact(target - self.payload.len());
+        }
+        self.payload.extend_from_slice(part);
+    }
+
+    /// The message, in memory of its own size.
+    pub(super) fn finish(mut self) -> Message {
+        self.payload.shrink_to_fit();
+        Message { kind: self.kind, payload: Bytes::from(self.payload) }
+    }
+}

@@ -1,9 +1,23 @@
 //! The state machine of the receiving side: bytes in, events out.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
-use super::{close::CloseFrame, message::Message};
+use super::{
+    close,
+    close::CloseFrame,
+    frame::{Header, Opcode},
+    mask,
+    message::{Assembly, Kind, Message},
+    utf8::Validator,
+};
 use crate::error::ProtocolError;
+
+/// A payload of at most so many bytes is copied out of the read buffer: that is cheaper than sharing the buffer, and
+/// a small message that waits for its view does not keep a large buffer alive.
+const COPIED_BYTES: usize = 4 << 10;
+
+/// A payload of more bytes leaves a buffer behind that is let go as soon as nothing but a shorter rest is left in it.
+const LARGE_BYTES: usize = 64 << 10;
 
 /// What the peer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,30 +33,206 @@ pub enum Event {
 }
 
 /// Server side of one WebSocket: takes the client's bytes, gives events. No I/O.
+///
+/// An unfragmented message stays in the caller's buffer, unmasked and checked as it arrives, until it is whole and is
+/// split off without a copy (a small one is copied). Fragments are moved as they arrive into memory that grows with
+/// them up to the message limit. Between messages the protocol itself keeps nothing.
 #[derive(Debug)]
-pub struct Protocol {}
+pub struct Protocol {
+    max_message_bytes: usize,
+    /// The frame whose header has been taken and whose payload is not whole.
+    frame: Option<Arriving>,
+    /// The fragmented message that is not whole.
+    message: Option<Assembly>,
+    text: Validator,
+    shares_large_buffer: bool,
+    ended: bool,
+}
+
+/// A frame on its way.
+#[derive(Clone, Copy, Debug)]
+struct Arriving {
+    opcode: Opcode,
+    is_final: bool,
+    mask: [u8; 4],
+    length: usize,
+    /// Bytes of payload that are unmasked and checked.
+    ready: usize,
+    /// Bytes of payload that have left the input.
+    moved: usize,
+}
 
 impl Protocol {
     /// A new connection, right after the handshake.
     pub fn new(max_message_bytes: usize) -> Self {
-        let _ = max_message_bytes;
-        todo!()
+        Self {
+            max_message_bytes,
+            frame: None,
+            message: None,
+            text: Validator::default(),
+            shares_large_buffer: false,
+            ended: false,
+        }
     }
 
     /// Takes the next event out of `input`, from whose front the bytes used are removed.
-    /// `Ok(None)`: more bytes are needed. Call again until then. After an error or a Close, do not call again.
+    /// `Ok(None)`: more bytes are needed. Call again until then.
+    ///
+    /// Between two calls the caller may only append to `input`: the payload of an unfinished frame stays in it, partly
+    /// unmasked. After an error or a Close nothing is read any more: every further call gives `Ok(None)`.
     ///
     /// # Errors
     /// What RFC 6455 forbids; [`ProtocolError::close_code`] is the code to close with.
     pub fn receive(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
-        let _ = input;
-        todo!()
+        if self.ended {
+            return Ok(None);
+        }
+        let outcome = self.next_event(input);
+        match outcome {
+            Err(_) | Ok(Some(Event::Close(_))) => self.end(),
+            Ok(None) => self.let_go_of_large_buffer(input),
+            Ok(Some(_)) => {}
+        }
+        outcome
     }
 
     /// How many bytes are at least missing for the frame that has begun to arrive (0: unknown or none).
-    /// A caller may use it to size its next read; it never exceeds the message limit.
+    /// A caller may use it to size its next read; it never exceeds the message limit. `input` is the buffer that
+    /// [`Protocol::receive`] has just given `Ok(None)` for.
+    ///
+    /// A fragment leaves `input` piece by piece, so no more than 64 KiB are asked for it at once.
     pub fn missing_bytes(&self, input: &BytesMut) -> usize {
-        let _ = input;
-        todo!()
+        let Some(frame) = self.frame else { return 0 };
+        let missing = (frame.length - frame.moved).saturating_sub(input.len());
+        if self.message.is_some() { missing.min(LARGE_BYTES) } else { missing }
     }
+
+    fn next_event(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
+        loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match Header::parse(input)? {
+                    Some(header) => self.begin_frame(&header, input)?,
+                    None => return Ok(None),
+                },
+            };
+            let event = match frame.opcode {
+                Opcode::Continuation | Opcode::Message(_) => self.take_data(&mut frame, input)?,
+                Opcode::Ping | Opcode::Pong | Opcode::Close => take_control(&mut frame, input)?,
+            };
+            if frame.moved < frame.length {
+                self.frame = Some(frame);
+                return Ok(None);
+            }
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Holds a header against what came before it and against the limit, and takes it out of `input`.
+    fn begin_frame(&mut self, header: &Header, input: &mut BytesMut) -> Result<Arriving, ProtocolError> {
+        let received = match (header.opcode, &self.message) {
+            (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Message(_), Some(_)) => return Err(ProtocolError::UnfinishedMessage),
+            (Opcode::Continuation, Some(message)) => message.len(),
+            _ => 0,
+        };
+        let limit = self.max_message_bytes;
+        let length = usize::try_from(header.length).ok().filter(|length| {
+            // A control frame has its own limit, and is no part of a message.
+            header.opcode.is_control() || *length <= limit - received
+        });
+        let length = length.ok_or(ProtocolError::MessageTooBig { limit })?;
+        if let (Opcode::Message(kind), false) = (header.opcode, header.is_final) {
+            self.message = Some(Assembly::new(kind));
+        }
+        input.advance(header.size);
+        let Header { opcode, is_final, mask, .. } = *header;
+        Ok(Arriving { opcode, is_final, mask, length, ready: 0, moved: 0 })
+    }
+
+    /// Takes what has arrived of a data frame. Gives the message if this makes it whole.
+    fn take_data(
+        &mut self,
+        frame: &mut Arriving,
+        input: &mut BytesMut,
+    ) -> Result<Option<Event>, ProtocolError> {
+        let arrived = input.len().min(frame.length - frame.moved);
+        let fresh = &mut input[frame.ready - frame.moved..arrived];
+        mask::apply(fresh, frame.mask, frame.ready);
+        frame.ready += fresh.len();
+        // A compressed message would be inflated before this check and before it is assembled.
+        let kind = match (&self.message, frame.opcode) {
+            (Some(message), _) => message.kind,
+            (None, Opcode::Message(kind)) => kind,
+            (None, opcode) => unreachable!("bug: {opcode:?} without a message"),
+        };
+        if kind == Kind::Text {
+            self.text.push(fresh)?;
+        }
+        if let Some(message) = &mut self.message {
+            let left = frame.length - frame.moved;
+            let bound = if frame.is_final { message.len() + left } else { self.max_message_bytes };
+            message.append(&input[..arrived], bound);
+            input.advance(arrived);
+            frame.moved += arrived;
+        }
+        if frame.ready < frame.length || !frame.is_final {
+            return Ok(None);
+        }
+        if kind == Kind::Text {
+            self.text.finish()?;
+        }
+        let message = match self.message.take() {
+            Some(message) => message.finish(),
+            None => Message { kind, payload: self.take_payload(frame, input) },
+        };
+        Ok(Some(Event::Message(message)))
+    }
+
+    /// Takes the whole payload of an unfragmented message out of `input`.
+    fn take_payload(&mut self, frame: &mut Arriving, input: &mut BytesMut) -> Bytes {
+        frame.moved = frame.length;
+        if frame.length <= COPIED_BYTES {
+            let payload = Bytes::copy_from_slice(&input[..frame.length]);
+            input.advance(frame.length);
+            return payload;
+        }
+        self.shares_large_buffer |= frame.length > LARGE_BYTES;
+        input.split_to(frame.length).freeze()
+    }
+
+    /// Moves the rest that is left in a large buffer, if it is short, into a buffer of its own, so that the large one
+    /// goes with the message it was made for. A longer rest is asked about again after the next read.
+    fn let_go_of_large_buffer(&mut self, input: &mut BytesMut) {
+        if self.shares_large_buffer && input.len() <= LARGE_BYTES {
+            *input = BytesMut::from(&input[..]);
+            self.shares_large_buffer = false;
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.frame = None;
+        self.message = None;
+    }
+}
+
+/// Takes a control frame out of `input` once it is whole.
+fn take_control(frame: &mut Arriving, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
+    if input.len() < frame.length {
+        return Ok(None);
+    }
+    let payload = &mut input[..frame.length];
+    mask::apply(payload, frame.mask, 0);
+    let event = match frame.opcode {
+        Opcode::Ping => Event::Ping(Bytes::copy_from_slice(payload)),
+        Opcode::Pong => Event::Pong(Bytes::copy_from_slice(payload)),
+        Opcode::Close => Event::Close(close::parse(payload)?),
+        opcode => unreachable!("bug: {opcode:?} is no control frame"),
+    };
+    input.advance(frame.length);
+    frame.moved = frame.length;
+    Ok(Some(event))
 }
