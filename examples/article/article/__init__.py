@@ -1,0 +1,1 @@
+"""The example project: the four scenes on one page."""
