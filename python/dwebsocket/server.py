@@ -1,0 +1,125 @@
+"""The Rust server with what it needs from Python: threads for views, lines for the log, an end at exit."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.db import connections
+
+from . import _core
+
+GOING_AWAY = 1001
+SERVICE_RESTART = 1012
+
+_running: set[Server] = set()
+
+# From then on no thread that waits in Rust comes back to an interpreter that is being taken down.
+atexit.register(_core.shutdown)
+
+
+class Server:
+    """Serves a WSGI application, HTTP and WebSockets, on sockets that listen already."""
+
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        listeners: Sequence[socket.socket],
+        config: Mapping[str, Any],
+        base_environ: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepares the server; nothing is accepted yet.
+
+        Args:
+            application: the WSGI application.
+            listeners: bound, listening sockets; they stay the caller's, who closes them after ``stop``.
+            config: as ``conf.server_config()`` gives it.
+            base_environ: entries of every request's environ.
+        """
+        self._numbers = itertools.count(1)
+        self._core = _core.Server(
+            application,
+            [listener.fileno() for listener in listeners],
+            config,
+            self._spawn,
+            RequestLog(),
+            base_environ,
+        )
+
+    def start(self) -> None:
+        """Starts accepting and returns."""
+        _running.add(self)
+        self._core.start()
+
+    def stop(self, code: int = GOING_AWAY, reason: str = "", timeout: float = 1.0) -> bool:
+        """Closes every socket with ``code``, lets requests end for ``timeout`` seconds and accepts no more.
+
+        Returns:
+            Whether everything had ended in time. A second call does nothing but wait.
+        """
+        _running.discard(self)
+        return self._core.stop(code, reason, timeout)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Threads and connections, as ``_core.Server.counts``."""
+        return self._core.counts
+
+    def _spawn(self) -> None:
+        name = f"dwebsocket-view-{next(self._numbers)}"
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            self._core.work()
+        finally:
+            # Database connections belong to a thread; those that outlive requests (CONN_MAX_AGE) end with it.
+            connections.close_all()
+
+
+def stop_all(code: int, timeout: float) -> None:
+    """Stops every server of the process, each as ``Server.stop`` does; the timeout holds for all together."""
+    deadline = time.monotonic() + timeout
+    for server in list(_running):
+        server.stop(code, timeout=max(0.0, deadline - time.monotonic()))
+
+
+class RequestLog:
+    """Writes one line for each request to the logger ``django.server``, as Django's development server does.
+
+    A WebSocket gets two: one with 101 when it opens, one with the close code and its duration when it ends.
+    """
+
+    logger = logging.getLogger("django.server")
+
+    def response(self, environ: Mapping[str, Any], status: int, sent_bytes: int, seconds: float) -> None:
+        """A response was sent, or a socket opened (101)."""
+        del seconds
+        level = logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO
+        self._log(level, status, '"%s" %s %s', _request_line(environ), str(status), str(sent_bytes))
+
+    def socket_closed(self, environ: Mapping[str, Any], connection: _core.Connection, seconds: float) -> None:
+        """The view of a socket has ended."""
+        code, _, by = connection.close_reason or (1006, "", "lost")
+        ending = {"peer": "by the client", "us": "by the server"}.get(by, "(lost)")
+        line = '"%s" closed %s %s after %.1f s'
+        self._log(logging.INFO, 101, line, _request_line(environ), code, ending, seconds)
+
+    def _log(self, level: int, status: int, line: str, *arguments: object) -> None:
+        extra = {
+            "request": None,
+            "server_time": time.strftime("%d/%b/%Y %H:%M:%S"),
+            "status_code": status,
+        }
+        self.logger.log(level, line, *arguments, extra=extra)
+
+
+def _request_line(environ: Mapping[str, Any]) -> str:
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
+    return f"{environ['REQUEST_METHOD']} {target} {environ['SERVER_PROTOCOL']}"
