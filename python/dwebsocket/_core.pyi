@@ -36,14 +36,16 @@ class Connection:
         """
     def receive_now(self) -> bytes | str | None:
         """Takes the next message, None when none waits. Raises ConnectionClosed as ``receive``."""
+    def receive_now_with_opcode(self) -> tuple[int, bytes | str] | None:
+        """``receive_now`` with the kind of the message before it: 1 for text, 2 for binary."""
     def wait_readable(self, timeout: float | None = None) -> bool:
         """Waits, without taking, until a message or the end can be taken. False: the time ran out."""
     @property
     def pending(self) -> int:
         """Messages waiting to be taken."""
     def send(self, message: object, binary: bool = False, owner: bool = False) -> None:
-        """Queues a message. ``str``, lazy string: text frame. bytes-like: text frame (must be UTF-8) or, with ``binary``,
-        a binary frame. Anything else: JSON text. ``owner``: wait up to the send timeout for room.
+        """Queues a message. ``str``, lazy string: text frame. bytes-like: text frame (must be UTF-8). Anything else: JSON
+        text. With ``binary`` each of them goes out as a binary frame. ``owner``: wait up to the send timeout for room.
 
         Raises:
             ConnectionClosed: closing, closed or lost.
@@ -77,7 +79,8 @@ class Connection:
         """The peer's address, for logs."""
     @property
     def counts(self) -> dict[str, int]:
-        """``received_messages``, ``received_bytes``, ``sent_messages``, ``sent_bytes``, ``dropped_messages``."""
+        """``received_messages``, ``received_bytes``, ``sent_messages``, ``sent_bytes``, ``dropped_messages`` (those that
+        the slow-client policy dropped and those that ``send`` did not take)."""
 
 class AccessLog(Protocol):
     """What the server tells of each exchange, on the thread that ran it."""

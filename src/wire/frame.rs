@@ -20,11 +20,30 @@ pub const MAX_CONTROL_PAYLOAD: usize = 125;
 
 /// Encodes a whole message as one unmasked, final frame, ready for any number of peers. A text must be UTF-8.
 pub fn encode_message(kind: Kind, payload: &[u8]) -> Bytes {
-    let opcode = match kind {
+    encode(OpCode::Data(data_opcode(kind)), payload)
+}
+
+fn data_opcode(kind: Kind) -> Data {
+    match kind {
         Kind::Text => Data::Text,
         Kind::Binary => Data::Binary,
-    };
-    encode(OpCode::Data(opcode), payload)
+    }
+}
+
+/// Bytes that the header of an unmasked frame takes at most.
+pub const HEADER_ROOM: usize = 10;
+
+/// Encodes a whole message as [`encode_message`] does, without copying it: `buffer` holds [`HEADER_ROOM`] bytes of any
+/// value and then the payload.
+///
+/// # Panics
+/// `buffer` is shorter than [`HEADER_ROOM`].
+pub fn encode_message_in_place(kind: Kind, mut buffer: Vec<u8>) -> Bytes {
+    let header = FrameHeader { opcode: OpCode::Data(data_opcode(kind)), ..FrameHeader::default() };
+    let length = (buffer.len() - HEADER_ROOM) as u64;
+    let start = HEADER_ROOM - header.len(length);
+    header.format(length, &mut &mut buffer[start..HEADER_ROOM]).expect("bug: a header fits into its room");
+    Bytes::from(buffer).slice(start..)
 }
 
 /// Encodes a Ping; `payload` is at most 125 bytes.

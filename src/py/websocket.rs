@@ -1,0 +1,267 @@
+//! A WebSocket as Python sees it: the primitives under `dwebsocket.websocket`.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use pyo3::{
+    exceptions::{PyRuntimeError, PyValueError},
+    prelude::*,
+    types::{IntoPyDict, PyBytes, PyDict, PyString, PyTuple},
+};
+
+use super::{exceptions, frame, runtime};
+use crate::{
+    connection::{Connection, Patience, Taken},
+    error::ClosedBy,
+    server::Reply,
+    wire::{
+        close,
+        frame::{MAX_CONTROL_PAYLOAD, encode_ping, encode_pong},
+        handshake::Handshake,
+        message::{Kind, Message},
+    },
+};
+
+/// Timeouts of more seconds (30 years) are for ever.
+const LONGEST_TIMEOUT_SECONDS: f64 = 1e9;
+
+/// A valid WebSocket handshake waiting to be accepted.
+#[pyclass(frozen, weakref, module = "dwebsocket._core")]
+pub(super) struct Upgrade {
+    /// Shared with whoever answers the request as plain HTTP; who takes it first answers.
+    reply: Arc<Mutex<Option<Reply>>>,
+    handshake: Handshake,
+    opened: Box<dyn Fn() + Send + Sync>,
+    connection: OnceLock<Connection>,
+}
+
+impl Upgrade {
+    /// `opened` is called, attached to Python and with no lock held, once the 101 is on its way.
+    pub(super) fn new(
+        reply: Arc<Mutex<Option<Reply>>>,
+        handshake: Handshake,
+        opened: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        Self { reply, handshake, opened, connection: OnceLock::new() }
+    }
+
+    /// The connection, if the handshake was accepted.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.connection.get().cloned()
+    }
+}
+
+#[pymethods]
+impl Upgrade {
+    #[getter]
+    fn subprotocols<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.handshake.subprotocols)
+    }
+
+    #[getter]
+    fn accepted(&self) -> bool {
+        self.connection.get().is_some()
+    }
+
+    #[pyo3(signature = (subprotocol=None, *, text_as_str=false))]
+    fn accept(&self, subprotocol: Option<&str>, text_as_str: bool) -> PyResult<PyConnection> {
+        let head = self.handshake.response(subprotocol);
+        let head = head.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let reply = self.reply.lock().take();
+        let reply =
+            reply.ok_or_else(|| PyRuntimeError::new_err("the handshake has already been answered"))?;
+        let connection = self.connection.get_or_init(|| reply.upgrade(head)).clone();
+        (self.opened)();
+        Ok(PyConnection::new(connection, text_as_str))
+    }
+}
+
+/// A live WebSocket.
+#[pyclass(name = "Connection", frozen, weakref, module = "dwebsocket._core")]
+pub(super) struct PyConnection {
+    connection: Connection,
+    text_as_str: bool,
+    /// Messages that came too late to be queued.
+    refused: AtomicU64,
+}
+
+impl PyConnection {
+    /// `text_as_str`: text messages are given as `str` instead of `bytes`.
+    pub(super) fn new(connection: Connection, text_as_str: bool) -> Self {
+        Self { connection, text_as_str, refused: AtomicU64::new(0) }
+    }
+
+    fn object<'py>(&self, py: Python<'py>, message: &Message) -> PyResult<Bound<'py, PyAny>> {
+        if self.text_as_str && message.kind == Kind::Text {
+            Ok(PyString::from_bytes(py, &message.payload)?.into_any())
+        } else {
+            Ok(PyBytes::new(py, &message.payload).into_any())
+        }
+    }
+
+    fn taken(&self, py: Python<'_>) -> PyResult<Option<Message>> {
+        match self.connection.receive_now() {
+            Ok(Taken::Message(message)) => Ok(Some(message)),
+            Ok(Taken::Empty) => Ok(None),
+            Err(error) => Err(exceptions::not_received(py, &error)),
+        }
+    }
+
+    fn send_control(&self, py: Python<'_>, data: &[u8], encode: fn(&[u8]) -> bytes::Bytes) -> PyResult<()> {
+        if data.len() > MAX_CONTROL_PAYLOAD {
+            let length = data.len();
+            return Err(PyValueError::new_err(format!("{length} bytes; at most {MAX_CONTROL_PAYLOAD} fit")));
+        }
+        self.connection.send(encode(data), Patience::Other).map_err(|error| exceptions::not_sent(py, &error))
+    }
+}
+
+#[pymethods]
+impl PyConnection {
+    #[pyo3(signature = (timeout=None))]
+    fn receive<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let timeout = duration(timeout)?;
+        // A message that is there already costs no release of the GIL, which is what takes time among many threads.
+        if let Some(message) = self.taken(py)? {
+            return self.object(py, &message);
+        }
+        let received = runtime::detached(py, || self.connection.receive(timeout));
+        self.object(py, &received.map_err(|error| exceptions::not_received(py, &error))?)
+    }
+
+    fn receive_now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.taken(py)?.map(|message| self.object(py, &message)).transpose()
+    }
+
+    fn receive_now_with_opcode<'py>(&self, py: Python<'py>) -> PyResult<Option<(u8, Bound<'py, PyAny>)>> {
+        let Some(message) = self.taken(py)? else { return Ok(None) };
+        let opcode = match message.kind {
+            Kind::Text => 1,
+            Kind::Binary => 2,
+        };
+        Ok(Some((opcode, self.object(py, &message)?)))
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn wait_readable(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let timeout = duration(timeout)?;
+        if self.connection.wait_readable(Some(Duration::ZERO)) {
+            return Ok(true);
+        }
+        if timeout == Some(Duration::ZERO) {
+            return Ok(false);
+        }
+        Ok(runtime::detached(py, || self.connection.wait_readable(timeout)))
+    }
+
+    #[getter]
+    fn pending(&self) -> usize {
+        self.connection.pending()
+    }
+
+    #[pyo3(signature = (message, binary=false, owner=false))]
+    fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>, binary: bool, owner: bool) -> PyResult<()> {
+        let frame = frame::encode(message, binary)?;
+        let sent = if owner {
+            runtime::detached(py, || self.connection.send(frame, Patience::Owner))
+        } else {
+            self.connection.send(frame, Patience::Other)
+        };
+        sent.map_err(|error| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            exceptions::not_sent(py, &error)
+        })
+    }
+
+    #[pyo3(signature = (data=b"".as_slice()))]
+    fn ping(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        self.send_control(py, data, encode_ping)
+    }
+
+    #[pyo3(signature = (data=b"".as_slice()))]
+    fn pong(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        self.send_control(py, data, encode_pong)
+    }
+
+    #[pyo3(signature = (code=1000, reason=""))]
+    fn close(&self, code: i64, reason: &str) -> PyResult<()> {
+        let sendable = u16::try_from(code).ok().filter(|&code| close::may_be_sent(code));
+        let sendable =
+            sendable.ok_or_else(|| PyValueError::new_err(format!("{code} is no close code to send")))?;
+        if reason.len() > close::MAX_REASON_BYTES {
+            return Err(PyValueError::new_err(format!(
+                "a reason of {} bytes; at most {} fit",
+                reason.len(),
+                close::MAX_REASON_BYTES
+            )));
+        }
+        self.connection.close(sendable, reason);
+        Ok(())
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn wait_closed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let timeout = duration(timeout)?;
+        Ok(runtime::detached(py, || self.connection.wait_closed(timeout)))
+    }
+
+    #[getter]
+    fn close_reason(&self) -> Option<(u16, String, &'static str)> {
+        let reason = self.connection.close_reason()?;
+        let by = match reason.by {
+            ClosedBy::Peer => "peer",
+            ClosedBy::Us => "us",
+            ClosedBy::Lost => "lost",
+        };
+        Some((reason.code, reason.reason, by))
+    }
+
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.connection.readiness_fd()?)
+    }
+
+    fn observe_control_frames(&self) {
+        self.connection.observe_control_frames();
+    }
+
+    fn take_control_frames<'py>(&self, py: Python<'py>) -> Vec<(u8, Bound<'py, PyBytes>)> {
+        let frames = self.connection.take_control_frames().into_iter();
+        frames.map(|(opcode, payload)| (opcode, PyBytes::new(py, &payload))).collect()
+    }
+
+    #[getter]
+    fn peer(&self) -> &str {
+        self.connection.peer()
+    }
+
+    #[getter]
+    fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counts = self.connection.counts();
+        let refused = self.refused.load(Ordering::Relaxed);
+        [
+            ("received_messages", counts.received_messages),
+            ("received_bytes", counts.received_bytes),
+            ("sent_messages", counts.sent_messages),
+            ("sent_bytes", counts.sent_bytes),
+            ("dropped_messages", counts.dropped_messages + refused),
+        ]
+        .into_py_dict(py)
+    }
+}
+
+/// A timeout of Python: None and negative ones are for ever, as is what a clock could not add up.
+fn duration(timeout: Option<f64>) -> PyResult<Option<Duration>> {
+    match timeout {
+        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("a timeout that is not a number")),
+        Some(seconds) if (0.0..=LONGEST_TIMEOUT_SECONDS).contains(&seconds) => {
+            Ok(Some(Duration::from_secs_f64(seconds)))
+        }
+        _ => Ok(None),
+    }
+}
