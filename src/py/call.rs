@@ -58,7 +58,7 @@ pub(super) fn call<'py>(
     arguments: &Bound<'py, PyTuple>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let keywords = keywords.map_or(std::ptr::null_mut(), |keywords| keywords.as_ptr());
+    let keywords = keywords.map_or(std::ptr::null_mut(), Bound::as_ptr);
     // SAFETY: attached; the three are alive for the call, and a null pointer stands for no keywords. The result is a new
     // reference, or null with the exception set.
     unsafe {

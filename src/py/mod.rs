@@ -1,18 +1,26 @@
 //! The border with CPython: the only place that names pyo3.
 
 mod call;
+mod config;
+mod errors;
 mod exceptions;
 mod frame;
 mod json;
+mod log;
 mod runtime;
+mod server;
 mod websocket;
+mod wsgi;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<server::Server>()?;
     module.add_class::<websocket::Upgrade>()?;
     module.add_class::<websocket::PyConnection>()?;
-    module.add_function(wrap_pyfunction!(json::to_json, module)?)
+    module.add_class::<wsgi::FileWrapper>()?;
+    module.add_function(wrap_pyfunction!(json::to_json, module)?)?;
+    module.add_function(wrap_pyfunction!(server::shutdown, module)?)
 }

@@ -73,6 +73,14 @@ where
     })
 }
 
+/// Runs `function` attached to Python, for callbacks on threads of Python that may or may not be. After [`finalize`] it
+/// does not begin, except on the thread that called that.
+#[allow(clippy::disallowed_methods, reason = "the one place that attaches")]
+pub(super) fn attached<T>(function: impl FnOnce(Python<'_>) -> T) -> T {
+    park_if_finalizing();
+    Python::attach(function)
+}
+
 /// From now on no thread but the calling one comes back to Python from [`detached`].
 pub(super) fn finalize() {
     FINALIZER.get_or_init(|| thread::current().id());
