@@ -14,5 +14,6 @@ pub mod connection;
 pub mod error;
 #[cfg(feature = "python")]
 mod py;
+#[cfg(not(loom))]
 pub mod server;
 pub mod wire;

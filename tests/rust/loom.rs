@@ -1,0 +1,173 @@
+//! Models of the mailbox under every interleaving of its threads:
+//!
+//!     RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --test loom
+#![cfg(loom)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use dwebsocket::connection::mailbox::{Mailbox, PutError, TakeError};
+use loom::thread;
+
+/// In the model a wait with a timeout ends at any moment, so its length means nothing.
+const SOME_TIME: Option<Duration> = Some(Duration::from_secs(1));
+
+/// Explores every interleaving with up to three preemptions (switches where a thread could have gone on); without a
+/// bound the models of three threads do not end.
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(run);
+}
+
+fn piece(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+#[test]
+fn a_take_gets_what_is_put_meanwhile_and_then_the_close() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(2, 100));
+        let taker = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || {
+                assert_eq!(mailbox.take(None), Ok(piece("one")));
+                assert_eq!(mailbox.take(None), Err(TakeError::Closed));
+            }
+        });
+        mailbox.put_now(piece("one")).unwrap();
+        mailbox.close();
+        taker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_put_is_either_taken_or_given_back_when_somebody_closes() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(1, 100));
+        let putter = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.put(piece("one"), None)
+        });
+        let closer = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.close()
+        });
+        let taken = mailbox.take(None);
+        let put = putter.join().unwrap();
+        closer.join().unwrap();
+        match put {
+            Ok(()) => assert_eq!(taken, Ok(piece("one"))),
+            Err(error) => {
+                assert_eq!(error, PutError::Closed(piece("one")));
+                assert_eq!(taken, Err(TakeError::Closed));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_taker_that_times_out_does_not_eat_the_wake_up_of_another() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(2, 100));
+        let hasty = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || match mailbox.take(SOME_TIME) {
+                Ok(item) => {
+                    assert_eq!(item, piece("one"));
+                    // The patient one needs an item too, or it would rightly wait for ever.
+                    mailbox.put_now(item).unwrap();
+                }
+                Err(error) => assert_eq!(error, TakeError::TimedOut),
+            }
+        });
+        let patient = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || assert_eq!(mailbox.take(None), Ok(piece("one")))
+        });
+        mailbox.put_now(piece("one")).unwrap();
+        hasty.join().unwrap();
+        patient.join().unwrap();
+    });
+}
+
+#[test]
+fn two_takers_get_two_items_put_together() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(2, 100));
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let mailbox = Arc::clone(&mailbox);
+                thread::spawn(move || mailbox.take(None).unwrap())
+            })
+            .collect();
+        let mut items = [piece("one"), piece("two")].into();
+        assert_eq!(mailbox.put_many_now(&mut items), Ok(2));
+        let mut taken: Vec<_> = takers.into_iter().map(|taker| taker.join().unwrap()).collect();
+        taken.sort();
+        assert_eq!(taken, [piece("one"), piece("two")]);
+    });
+}
+
+#[test]
+fn a_put_into_a_full_mailbox_goes_on_after_a_take() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(1, 100));
+        mailbox.put_now(piece("one")).unwrap();
+        let putter = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.put(piece("two"), None).unwrap()
+        });
+        assert_eq!(mailbox.take(None), Ok(piece("one")));
+        assert_eq!(mailbox.take(None), Ok(piece("two")));
+        putter.join().unwrap();
+    });
+}
+
+#[test]
+fn two_putters_of_a_full_mailbox_both_go_on_though_one_may_time_out() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(1, 100));
+        mailbox.put_now(piece("one")).unwrap();
+        let hasty = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.put(piece("hasty"), SOME_TIME).is_ok()
+        });
+        let patient = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.put(piece("patient"), None).unwrap()
+        });
+        assert_eq!(mailbox.take(None), Ok(piece("one")));
+        let first = mailbox.take(None).unwrap();
+        let hasty_was_put = hasty.join().unwrap();
+        if hasty_was_put {
+            assert_ne!(first, mailbox.take(None).unwrap());
+        } else {
+            assert_eq!(first, piece("patient"));
+        }
+        patient.join().unwrap();
+        assert!(mailbox.is_empty());
+    });
+}
+
+#[test]
+fn one_who_only_watches_takes_no_wake_up_from_a_taker() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(1, 100));
+        let taker = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || {
+                assert_eq!(mailbox.take(None), Ok(piece("one")));
+                mailbox.close();
+            }
+        });
+        let watcher = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || assert!(mailbox.wait(None))
+        });
+        mailbox.put_now(piece("one")).unwrap();
+        taker.join().unwrap();
+        watcher.join().unwrap();
+    });
+}
