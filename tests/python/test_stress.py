@@ -126,8 +126,8 @@ def test_memory_stays_flat_over_many_sockets(running: Running):
     seconds = time.monotonic() - begin
     after = process.memory_info().rss
     print(
-        f"\nRSS after {WARM_UP_ROUNDS:,} sockets {before / 2**20:.1f} MiB, after {ROUNDS:,} {after / 2**20:.1f}; "
-        f"{more / seconds:,.0f} sockets a second"
+        f"\nRSS after {WARM_UP_ROUNDS:,} sockets {before / 2**20:.1f} MiB, "
+        f"after {ROUNDS:,} {after / 2**20:.1f} MiB; {more / seconds:,.0f} sockets a second"
     )
     assert after < 1.1 * before
     assert running.unexpected() == []
