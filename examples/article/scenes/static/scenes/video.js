@@ -99,14 +99,17 @@ export function videoWithControl(scene) {
   let dragging = false;
 
   function show({ status, position, duration, quality }) {
+    // Only this page changes the quality: later news could only undo a choice that is still on its way.
+    if (controls.disabled) {
+      for (const choice of scene.querySelectorAll(".quality input")) {
+        choice.checked = Number(choice.value) === quality;
+      }
+    }
     controls.disabled = false;
     playing = status === "playing";
     toggle.textContent = words[status];
     for (const element of scene.querySelectorAll(".seeking")) {
       element.hidden = !duration;
-    }
-    for (const choice of scene.querySelectorAll(".quality input")) {
-      choice.checked = Number(choice.value) === quality;
     }
     if (duration && !dragging) {
       seek.max = duration;
