@@ -7,7 +7,7 @@ __version__: str
 
 @final
 class Upgrade:
-    """A valid WebSocket handshake waiting to be accepted: ``environ["dwebsocket.upgrade"]`` under our own server."""
+    """A valid WebSocket handshake waiting to be accepted: our server's ``environ["dwebsocket.upgrade"]``."""
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
@@ -16,10 +16,13 @@ class Upgrade:
     def accepted(self) -> bool:
         """Whether ``accept`` was called."""
     def accept(self, subprotocol: str | None = None, *, text_as_str: bool = False) -> Connection:
-        """Answers 101 and gives the connection. A second call raises RuntimeError; a client that is gone gives a
-        connection that is already lost. ``text_as_str``: text messages are ``str`` instead of ``bytes``.
+        """Answers 101 and gives the connection.
+
+        A client that is gone gives a connection that is already lost. ``text_as_str``: text messages are
+        ``str`` instead of ``bytes``.
 
         Raises:
+            RuntimeError: the handshake has been answered.
             ValueError: the client did not offer ``subprotocol``.
         """
 
@@ -44,8 +47,10 @@ class Connection:
     def pending(self) -> int:
         """Messages waiting to be taken."""
     def send(self, message: object, binary: bool = False, owner: bool = False) -> None:
-        """Queues a message. ``str``, lazy string: text frame. bytes-like: text frame (must be UTF-8). Anything else: JSON
-        text. With ``binary`` each of them goes out as a binary frame. ``owner``: wait up to the send timeout for room.
+        """Queues a message.
+
+        ``str``, lazy string: text frame. bytes-like: text frame (must be UTF-8). Anything else: JSON text.
+        With ``binary`` each goes out as a binary frame. ``owner``: wait for room, up to the send timeout.
 
         Raises:
             ConnectionClosed: closing, closed or lost.
@@ -67,9 +72,9 @@ class Connection:
         """Waits until the socket has been let go. False: the time ran out."""
     @property
     def close_reason(self) -> tuple[int, str, str] | None:
-        """``(code, reason, by)`` with by "peer", "us" or "lost", as soon as a Close was seen or sent or the peer is lost."""
+        """``(code, reason, by)``, by "peer", "us" or "lost", once a Close was seen or sent."""
     def fileno(self) -> int:
-        """A descriptor that is readable while a message or the end waits. For ``select`` only: never read or close it."""
+        """A descriptor that is readable while a message or the end waits. For ``select`` only."""
     def observe_control_frames(self) -> None:
         """From now on keeps the peer's control frames for ``take_control_frames``."""
     def take_control_frames(self) -> list[tuple[int, bytes]]:
@@ -79,8 +84,11 @@ class Connection:
         """The peer's address, for logs."""
     @property
     def counts(self) -> dict[str, int]:
-        """``received_messages``, ``received_bytes``, ``sent_messages``, ``sent_bytes``, ``dropped_messages`` (those that
-        the slow-client policy dropped and those that ``send`` did not take)."""
+        """Of messages and bytes.
+
+        ``received_messages``, ``received_bytes``, ``sent_messages``, ``sent_bytes``, ``dropped_messages``: those
+        that the slow-client policy dropped and those that ``send`` did not take.
+        """
 
 class AccessLog(Protocol):
     """What the server tells of each exchange, on the thread that ran it."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-class ConnectionClosed(ConnectionError, EOFError, ValueError):
+class ConnectionClosed(ConnectionError, EOFError, ValueError):  # noqa: N818 -- errors are facts here
     """The WebSocket is closed or lost, and every message that came before has been taken.
 
     It is each of the three because views written for dwebsocket 0.5.12 caught one or another.
 
     Attributes:
-        code: the close code of RFC 6455 section 7.4; 1005 when the Close had none, 1006 when there was no Close.
+        code: the close code of RFC 6455 section 7.4; 1005 when the Close had none, 1006 when there was none.
         reason: the reason given with it, or "".
     """
 
@@ -17,6 +17,10 @@ class ConnectionClosed(ConnectionError, EOFError, ValueError):
         self.code = code
         self.reason = reason
         super().__init__(f"the WebSocket is closed ({code}{' ' + reason if reason else ''})")
+
+    def __reduce__(self) -> tuple[type[ConnectionClosed], tuple[int, str]]:
+        """For pickle, which by default would take the text for the code."""
+        return type(self), (self.code, self.reason)
 
 
 class SlowClient(ConnectionClosed):

@@ -1,0 +1,94 @@
+"""What is known of the calling thread: the socket its view accepted, and whether it spins."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from django.core.signals import request_started
+
+from . import conf
+
+if TYPE_CHECKING:
+    from ._core import Connection
+
+FREE_POLLS: Final = 16
+"""Empty polls in a row that cost no time."""
+
+POLLS_ELSEWHERE: Final = 64
+"""Empty polls of other sockets after which a thread parks where it is."""
+
+FREE_RAISES: Final = 1
+FIRST_PAUSE_SECONDS: Final = 0.01
+LONGEST_PAUSE_SECONDS: Final = 1.0
+
+
+class View(threading.local):
+    """The view the calling thread is running.
+
+    Attributes:
+        token: of the socket it accepted, None before.
+    """
+
+    token: object = None
+
+
+class Rhythm(threading.local):
+    """What the calling thread does to sockets in a row; keeps one that spins from taking a whole core.
+
+    A thread that polls many sockets in turn parks at one of them a round, not at each.
+    """
+
+    def __init__(self) -> None:
+        self._polls = 0
+        self._parked_on = 0
+        self._polls_elsewhere = 0
+        self._raises = 0
+        self._raised_by = 0
+
+    def did_something(self) -> None:
+        """A message was taken or sent: the thread is not spinning."""
+        self._polls = 0
+        self._raises = 0
+
+    def park(self, connection: Connection) -> bool:
+        """Notes an empty poll and, after some in a row, waits without the GIL for a message or the end.
+
+        Returns:
+            Whether one can be taken now.
+        """
+        self._raises = 0
+        self._polls += 1
+        if self._polls <= FREE_POLLS:
+            return False
+        self._polls_elsewhere += 1
+        if id(connection) != self._parked_on and self._polls_elsewhere <= POLLS_ELSEWHERE:
+            return False
+        self._parked_on, self._polls_elsewhere = id(connection), 0
+        seconds = conf.get("WEBSOCKET_POLL_PARK_SECONDS")
+        return bool(seconds) and connection.wait_readable(seconds)
+
+    def pause_before_raising(self, connection: Connection) -> None:
+        """Sleeps if this thread was told before, and of nothing since, that this connection is closed.
+
+        A loop that catches every exception and goes on would never end and never rest.
+        """
+        if self._raised_by != id(connection):
+            self._raised_by, self._raises = id(connection), 0
+        again = self._raises - FREE_RAISES
+        self._raises += 1
+        if again >= 0:
+            time.sleep(min(FIRST_PAUSE_SECONDS * 2 ** min(again, 16), LONGEST_PAUSE_SECONDS))
+
+
+view: Final = View()
+rhythm: Final = Rhythm()
+
+
+def _a_request_starts(**_: object) -> None:
+    # Threads are reused: what the thread accepted for an earlier request is no longer its own.
+    view.token = None
+
+
+request_started.connect(_a_request_starts, dispatch_uid="dwebsocket.threads")
