@@ -86,8 +86,8 @@ class Connection:
     def counts(self) -> dict[str, int]:
         """Of messages and bytes.
 
-        ``received_messages``, ``received_bytes``, ``sent_messages``, ``sent_bytes``, ``dropped_messages``: those
-        that the slow-client policy dropped and those that ``send`` did not take.
+        ``received_messages``, ``received_bytes``, ``sent_messages``, ``sent_bytes``, ``dropped_messages``:
+        those that the slow-client policy dropped and those that ``send`` did not take.
         """
 
 class AccessLog(Protocol):

@@ -214,7 +214,7 @@ class WebSocket:
                 return
             self._not_open()
         try:
-            connection.send(message, binary, self._is_owner())
+            connection.send(message, binary, view.token is self._token)
         except ConnectionClosed as end:
             self._not_sent(connection, end)
             return
@@ -309,9 +309,6 @@ class WebSocket:
         known = self._connection.close_reason if self._connection is not None else None
         return (None, None) if known is None else known[:2]
 
-    def _is_owner(self) -> bool:
-        return view.token is self._token
-
     def _take_now(self, connection: Connection) -> Message | None:
         message = connection.receive_now() if self._handle is None else self._take_now_and_tell(connection)
         if message is not None:
@@ -369,7 +366,7 @@ class WebSocket:
             self._tell_of_control_frames(connection)
             if self._handle is not None:
                 self._handle(_OPCODE_CLOSE, None)
-        if self._is_owner() and self._silent_until is None:
+        if view.token is self._token and self._silent_until is None:
             self._silent_until = time.monotonic() + GRACE_SECONDS
 
     def _raise_again(self, connection: Connection) -> NoReturn:
@@ -381,7 +378,7 @@ class WebSocket:
         """Forgives a message to a socket that has ended, to its own view for a second only."""
         if isinstance(end, SlowClient):
             logger.warning("%s of %s reads too slowly: closed with %d", self, connection.peer, end.code)
-        if not self._is_owner():
+        if view.token is not self._token:
             return
         now = time.monotonic()
         if self._silent_until is None:
