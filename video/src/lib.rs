@@ -1,1 +1,21 @@
-//! Video for dwebsocket-rs.
+//! Video for dwebsocket-rs: the pictures of an OpenCV source as base64 JPEG, made without the GIL.
+//!
+//! | module | what it is | may use |
+//! |---|---|---|
+//! | [`source`] | what is played, and how it is named without its credentials | `error` |
+//! | [`capture`] | OpenCV behind a small trait: open, read, seek | `source` |
+//! | [`encode`] | a picture as JPEG and as base64 text | `capture` |
+//! | [`playback`] | one run through a source: its capture thread, pace and timeouts | `capture`, `exit` |
+//! | [`exit`] | keeps capture threads out of OpenCV while the process ends | nothing |
+//! | `py` | the only place that names `pyo3` | everything |
+//!
+//! Build with `--no-default-features` to leave Python out.
+
+pub mod capture;
+pub mod encode;
+pub mod error;
+pub mod exit;
+pub mod playback;
+#[cfg(feature = "python")]
+mod py;
+pub mod source;

@@ -1,0 +1,32 @@
+"""The part of dwebsocket that needs OpenCV: playing a source as base64 of JPEG frames.
+
+Importing it loads OpenCV and some two hundred libraries. Use it through `dwebsocket.video`, which imports it
+when the first video is asked for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+
+from ._video import Playback, silence, stop
+
+__all__ = ["Playback"]
+
+
+def _quiet() -> None:
+    """Keep OpenCV and FFmpeg off stderr, where the user has not asked for their logs.
+
+    What they have to say of an unreadable source is raised as `VideoError`, what they say of a damaged frame
+    comes many times a second, and FFmpeg shows urls with their passwords.
+    """
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        silence()
+    if "OPENCV_FFMPEG_DEBUG" not in os.environ:
+        # OpenCV sets FFmpeg's log up anew from this variable whenever it opens a source; there is no other
+        # way to it.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+_quiet()
+atexit.register(stop)

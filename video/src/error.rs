@@ -1,0 +1,53 @@
+//! Why a source gives no pictures.
+
+use std::io;
+
+/// Why a source could not be opened or played on. The text never holds the source's credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// The operating system refuses the file.
+    #[error("{0}")]
+    File(#[from] io::Error),
+    /// The file is there and readable, but OpenCV finds no video in it.
+    #[error("not a video that OpenCV can read")]
+    NotAVideo,
+    /// A url or camera that OpenCV does not open; it does not tell why.
+    #[error("cannot be opened: refused, unreachable, or no video there")]
+    NotOpened,
+    /// The source opened and ended without one picture.
+    #[error("opened, but gave no picture")]
+    NoPicture,
+    /// The source neither opened nor failed in time.
+    #[error("did not open within {0} s")]
+    OpenTimedOut(f64),
+    /// The source stalled.
+    #[error("gave no picture for {0} s")]
+    ReadTimedOut(f64),
+    /// Only recordings have positions.
+    #[error("a live source cannot be sought in")]
+    Unseekable,
+    /// Pixels that are neither 8-bit grey nor 8-bit BGR.
+    #[error("pixels of OpenCV type {0}, where 8-bit BGR or grey was expected")]
+    PixelFormat(i32),
+    /// The process forked after the source was opened; its capture thread stayed in the parent.
+    #[error("was opened before the process forked; open it in the child")]
+    Forked,
+    /// The operating system gives no thread to capture on.
+    #[error("no thread to capture on: {0}")]
+    NoThread(#[source] io::Error),
+    /// A bug: the capture thread panicked. Its message is on stderr.
+    #[error("the capture thread panicked")]
+    Panicked,
+    /// OpenCV raised an exception; this is its code, for its message may quote the url.
+    #[error("OpenCV error {0}")]
+    OpenCv(i32),
+    /// The JPEG encoder refuses the picture.
+    #[error("cannot be encoded as JPEG: {0}")]
+    Jpeg(#[from] turbojpeg::Error),
+}
+
+impl From<opencv::Error> for Reason {
+    fn from(error: opencv::Error) -> Self {
+        Self::OpenCv(error.code)
+    }
+}
