@@ -1,12 +1,32 @@
 //! HTTP/1.1 on hyper and tokio, and the threads that run views.
+//!
+//! One task serves each client ([`http`]), and the socket becomes a WebSocket's when the application says so. Requests
+//! go to an [`App`]; the one for views is [`Workers`], from which threads take them. No task ever waits for a thread:
+//! bodies are bounded mailboxes on whose other side the thread waits.
 
 mod app;
 mod body;
+mod http;
+mod link;
 mod listener;
+mod pipe;
+mod places;
 mod reply;
+mod socket;
+mod sockets;
 mod workers;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
 
 pub use self::{
     app::{App, Exchange},
@@ -15,14 +35,20 @@ pub use self::{
     reply::{BodyWriter, ClientGone, Reply, WriteError},
     workers::{Job, Slot, ThreadCounts, Workers},
 };
+use self::{http::Host, socket::Socket, sockets::Registry};
 use crate::config::ServerConfig;
 
-/// A running server. Dropping it stops accepting; connections go on.
+/// A running server. Dropping it closes the listening sockets; connections go on.
 #[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    registry: Arc<Registry>,
+    accepting: watch::Sender<bool>,
+    closing: watch::Sender<bool>,
+    tally: Arc<Tally>,
+}
 
 impl Server {
-    /// Serves the listening sockets on the runtime.
+    /// Serves the listening sockets on the runtime. The application is called on the runtime's threads.
     ///
     /// # Errors
     /// A socket cannot be made non-blocking or registered with the runtime.
@@ -32,31 +58,113 @@ impl Server {
         app: Arc<dyn App>,
         config: Arc<ServerConfig>,
     ) -> io::Result<Self> {
-        let _ = (runtime, listeners, app, config);
-        todo!()
+        let entered = runtime.enter();
+        let listeners: Vec<_> = listeners.into_iter().map(Listener::into_async).collect::<io::Result<_>>()?;
+        drop(entered);
+        let registry = Arc::new(Registry::default());
+        let host = Host { app, config, registry: Arc::clone(&registry), runtime: runtime.clone() };
+        let (accepting, _) = watch::channel(true);
+        let (closing, _) = watch::channel(false);
+        let tally = Arc::new(Tally::default());
+        for listener in listeners {
+            let (host, tally, closing) = (host.clone(), Arc::clone(&tally), closing.clone());
+            let accepting = accepting.subscribe();
+            let counted = Counted::new(&tally, |open| &mut open.listeners);
+            runtime.spawn(async move {
+                let serve = |socket: Socket| {
+                    let counted = Counted::new(&tally, |open| &mut open.connections);
+                    let served = http::serve(host.clone(), socket, closing.subscribe());
+                    // A panic ends this task alone; unwinding drops the count with it.
+                    tokio::spawn(async move {
+                        served.await;
+                        drop(counted);
+                    });
+                };
+                listener.run(accepting, serve, || tally.accept_failed()).await;
+                drop(counted);
+            });
+        }
+        Ok(Self { registry, accepting, closing, tally })
     }
 
-    /// Closes the listening sockets. Connections go on. Never blocks.
+    /// Closes the listening sockets; connections go on. Never blocks: [`Server::wait`] waits until they are closed.
     pub fn stop_accepting(&self) {
-        todo!()
+        self.accepting.send_replace(false);
     }
 
     /// Sends every WebSocket, those that open later too, the Close; ends idle HTTP connections at once and the others
     /// after the response they are at. Never blocks; only the first call's code and reason count.
     pub fn close_connections(&self, code: u16, reason: &str) {
-        let _ = (code, reason);
-        todo!()
+        self.registry.close(code, reason);
+        self.closing.send_replace(true);
     }
 
     /// Waits until every connection has ended and, after [`Server::stop_accepting`], the listening sockets are closed.
-    /// False: the time ran out. Blocks the calling thread, which must not be a tokio thread.
+    /// False: the time ran out. Blocks the calling thread, which must not be one of the runtime's.
     pub fn wait(&self, timeout: Duration) -> bool {
-        let _ = timeout;
-        todo!()
+        let mut open = self.tally.open.lock();
+        let waits =
+            |open: &mut Open| open.connections > 0 || (open.listeners > 0 && !*self.accepting.borrow());
+        self.tally.ended.wait_while_for(&mut open, waits, timeout);
+        !waits(&mut open)
     }
 
     /// Open connections, HTTP and WebSocket.
     pub fn connections(&self) -> usize {
-        todo!()
+        self.tally.open.lock().connections
+    }
+
+    /// How often a connection could not be accepted for want of descriptors or memory; each is followed by a pause of
+    /// a tenth of a second.
+    pub fn accept_failures(&self) -> u64 {
+        self.tally.accept_failures.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop_accepting();
+    }
+}
+
+/// What is open.
+#[derive(Debug, Default)]
+struct Tally {
+    open: Mutex<Open>,
+    ended: Condvar,
+    accept_failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    listeners: usize,
+    connections: usize,
+}
+
+impl Tally {
+    fn accept_failed(&self) {
+        self.accept_failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts one listener or connection for as long as it lives.
+struct Counted {
+    tally: Arc<Tally>,
+    count: fn(&mut Open) -> &mut usize,
+}
+
+impl Counted {
+    fn new(tally: &Arc<Tally>, count: fn(&mut Open) -> &mut usize) -> Self {
+        *count(&mut tally.open.lock()) += 1;
+        Self { tally: Arc::clone(tally), count }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut open = self.tally.open.lock();
+        *(self.count)(&mut open) -= 1;
+        drop(open);
+        self.tally.ended.notify_all();
     }
 }

@@ -1,48 +1,220 @@
 //! The threads that run views, and the places they take. Threads come to this module; it starts none.
+//!
+//! One thread always waits (the leader). Whoever is handed work while nobody else waits is told to start the next
+//! leader first, so threads appear one after another as they are needed and never ahead of need.
 
-use std::sync::Arc;
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use super::app::{App, Exchange};
+use http::StatusCode;
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    app::{App, Exchange},
+    places::{Kind, Limits, Places},
+    reply::refuse,
+};
 use crate::config::ServerConfig;
 
 /// An [`App`] that hands each exchange to a thread waiting in [`Workers::take`].
 #[derive(Debug)]
-pub struct Workers {}
+pub struct Workers {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    places: Mutex<Places<Arc<Seat>>>,
+    linger: Duration,
+    /// Tells the seats of one `Workers` from those of another on the same thread.
+    identity: u64,
+}
+
+thread_local! {
+    /// The seat of this thread, kept between two takes.
+    static SEAT: RefCell<Option<(u64, Arc<Seat>)>> = const { RefCell::new(None) };
+}
 
 impl Workers {
     /// Makes it, with no thread yet; the caller starts the first one, every further one is asked for by [`Job::spawn`].
     pub fn new(config: &ServerConfig) -> Arc<Self> {
-        let _ = config;
-        todo!()
+        static IDENTITIES: AtomicU64 = AtomicU64::new(0);
+        let limits = Limits {
+            http_threads: config.http_threads,
+            http_waiting: config.http_waiting,
+            handshake_threads: config.handshake_threads,
+            websockets: config.max_websocket_connections,
+        };
+        Arc::new(Self {
+            shared: Arc::new(Shared {
+                places: Mutex::new(Places::new(limits)),
+                linger: config.thread_linger,
+                identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),
+            }),
+        })
     }
 
     /// Waits for work. `None`: idle longer than `thread_linger` while another thread waits too, or stopping; the
     /// calling thread ends then. Between two calls the thread runs the job it got and drops its [`Slot`].
     pub fn take(&self) -> Option<Job> {
-        todo!()
+        let (seat, newcomer) = self.sit_down();
+        let mut places = self.shared.places.lock();
+        if newcomer {
+            places.arrived();
+        }
+        if places.stopping {
+            drop(places);
+            return Self::stand_up(None);
+        }
+        if let Some((exchange, kind)) = places.next() {
+            let spawn = places.wants_thread();
+            drop(places);
+            return Some(self.shared.job(exchange, kind, spawn));
+        }
+        places.idle.push(Arc::clone(&seat));
+        drop(places);
+        Self::stand_up(self.wait(&seat))
+    }
+
+    fn wait(&self, seat: &Arc<Seat>) -> Option<Job> {
+        if let Some(given) = seat.wait(Some(self.shared.linger)) {
+            return given.0;
+        }
+        let mut places = self.shared.places.lock();
+        let position = places.idle.iter().position(|idle| Arc::ptr_eq(idle, seat));
+        if let Some(position) = position
+            && places.idle.len() + places.starting > 1
+        {
+            places.idle.remove(position);
+            return None;
+        }
+        drop(places);
+        // Either something is on its way to this seat, or this thread is the leader and stays.
+        seat.wait(None)?.0
+    }
+
+    /// The seat of the calling thread, and whether the thread is new here.
+    fn sit_down(&self) -> (Arc<Seat>, bool) {
+        SEAT.with_borrow_mut(|own| match own {
+            Some((identity, seat)) if *identity == self.shared.identity => (Arc::clone(seat), false),
+            _ => {
+                let seat = Arc::new(Seat::default());
+                *own = Some((self.shared.identity, Arc::clone(&seat)));
+                (seat, true)
+            }
+        })
+    }
+
+    /// Forgets the seat of a thread that is sent away.
+    fn stand_up(job: Option<Job>) -> Option<Job> {
+        if job.is_none() {
+            SEAT.set(None);
+        }
+        job
     }
 
     /// The thread [`Job::spawn`] asked for could not be started. The caller answers its exchange (503 does) and takes
     /// again, because no other thread may be waiting.
     pub fn spawn_failed(&self) {
-        todo!()
+        self.shared.places.lock().arrived();
     }
 
-    /// Answers what waits with 503 and sends every idle thread away. What runs goes on. Never blocks.
+    /// Answers what waits, and what still comes, with 503 and sends every idle thread away. What runs goes on. Never
+    /// blocks.
     pub fn stop(&self) {
-        todo!()
+        let mut places = self.shared.places.lock();
+        let (waiting, idle) = places.stop();
+        drop(places);
+        for exchange in waiting {
+            refuse_busy(exchange);
+        }
+        for seat in idle {
+            seat.give(Given(None));
+        }
     }
 
     /// How many threads and places are in use.
     pub fn counts(&self) -> ThreadCounts {
-        todo!()
+        self.shared.places.lock().counts()
     }
 }
 
 impl App for Workers {
     fn call(&self, exchange: Exchange) {
-        let _ = exchange;
-        todo!()
+        let mut places = self.shared.places.lock();
+        if let Err(refused) = places.admit(exchange) {
+            drop(places);
+            return refuse_busy(refused);
+        }
+        let started = self.shared.hand_out(&mut places);
+        drop(places);
+        give(started);
+    }
+}
+
+fn refuse_busy(exchange: Exchange) {
+    refuse(exchange, StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Try again later.");
+}
+
+fn give(started: Vec<(Arc<Seat>, Job)>) {
+    for (seat, job) in started {
+        seat.give(Given(Some(job)));
+    }
+}
+
+impl Shared {
+    fn job(self: &Arc<Self>, exchange: Exchange, kind: Kind, spawn: bool) -> Job {
+        Job { exchange, slot: Slot { shared: Arc::clone(self), kind: AtomicU8::new(kind as u8) }, spawn }
+    }
+
+    /// Pairs what may start with the threads that wait, the one idle for the shortest time first: its stack and the
+    /// interpreter's data are still in the cache.
+    fn hand_out(self: &Arc<Self>, places: &mut Places<Arc<Seat>>) -> Vec<(Arc<Seat>, Job)> {
+        let mut started = Vec::new();
+        while !places.idle.is_empty()
+            && let Some((exchange, kind)) = places.next()
+            && let Some(seat) = places.idle.pop()
+        {
+            let spawn = places.wants_thread();
+            started.push((seat, self.job(exchange, kind, spawn)));
+        }
+        started
+    }
+}
+
+/// Where one thread waits.
+#[derive(Debug, Default)]
+struct Seat {
+    given: Mutex<Option<Given>>,
+    arrived: Condvar,
+}
+
+/// A job, or without one the dismissal.
+#[derive(Debug)]
+struct Given(Option<Job>);
+
+impl Seat {
+    fn give(&self, given: Given) {
+        *self.given.lock() = Some(given);
+        self.arrived.notify_one();
+    }
+
+    /// `None`: nothing was given in time.
+    fn wait(&self, timeout: Option<Duration>) -> Option<Given> {
+        let mut given = self.given.lock();
+        match timeout {
+            None => self.arrived.wait_while(&mut given, |given| given.is_none()),
+            Some(timeout) => {
+                self.arrived.wait_while_for(&mut given, |given| given.is_none(), timeout);
+            }
+        }
+        given.take()
     }
 }
 
@@ -76,14 +248,49 @@ pub struct Job {
     pub spawn: bool,
 }
 
-/// A place taken by a running exchange; dropping it frees the place. The thread that drops it takes again at once.
+/// A place taken by a running exchange; dropping it frees the place. The thread that drops it takes again at once:
+/// nobody else is woken for what may start in the place.
 #[derive(Debug)]
-pub struct Slot {}
+pub struct Slot {
+    shared: Arc<Shared>,
+    /// The discriminant of the [`Kind`] it counts as.
+    kind: AtomicU8,
+}
 
 impl Slot {
     /// The handshake was accepted: frees the handshake place and keeps the WebSocket place. Only the first call counts;
     /// on an HTTP place it does nothing.
     pub fn opened(&self) {
-        todo!()
+        // Relaxed: the counts themselves are guarded by the lock; this only picks one caller.
+        let first = self.kind.compare_exchange(
+            Kind::Handshake as u8,
+            Kind::WebSocket as u8,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if first.is_err() {
+            return;
+        }
+        let mut places = self.shared.places.lock();
+        places.handshake_accepted();
+        // The calling thread stays with its socket, so the freed place goes to a thread that waits.
+        let started = self.shared.hand_out(&mut places);
+        drop(places);
+        give(started);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let kind = *self.kind.get_mut();
+        let mut places = self.shared.places.lock();
+        if kind == Kind::Http as u8 {
+            places.http_ended();
+        } else {
+            if kind == Kind::Handshake as u8 {
+                places.handshake_accepted();
+            }
+            places.websocket_ended();
+        }
     }
 }

@@ -1,0 +1,269 @@
+//! HTTP/1.1 on one client's connection: requests to the application, its answers to hyper, and what becomes of the
+//! socket afterwards.
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    runtime::Handle,
+    sync::{oneshot, watch},
+    time,
+};
+
+use super::{
+    app::{App, Exchange},
+    body::{RequestBody, Surroundings},
+    link::Link,
+    pipe::ReplyBody,
+    reply::{Answer, ClientGone, Reply, plain, refuse},
+    socket::{Patient, Socket},
+    sockets::{Registry, Sockets},
+};
+use crate::{config::ServerConfig, error::HandshakeError, wire::handshake::Handshake};
+
+/// What is still read, and thrown away, of a client that was answered before it had sent everything: closing at once
+/// would reset the connection and take the answer away.
+const LINGER_BYTES: usize = 4 << 20;
+/// How long that may take.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// What all connections of a server share.
+#[derive(Clone)]
+pub(super) struct Host {
+    pub(super) app: Arc<dyn App>,
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) runtime: Handle,
+}
+
+/// Serves one client until its connection has ended. `closing` tells when to end after the exchange in flight.
+pub(super) async fn serve(host: Host, socket: Socket, mut closing: watch::Receiver<bool>) {
+    let link = Arc::new(Link::default());
+    let builder = builder(&host.config);
+    let patient = Patient::new(socket, host.config.write_timeout, Arc::clone(&link));
+    let requests = Requests::new(host, &patient, Arc::clone(&link));
+    let mut connection = builder.serve_connection(TokioIo::new(patient), requests);
+    let outcome = {
+        let mut asked_to_close = pin!(closing.wait_for(|closing| *closing));
+        let mut told = false;
+        poll_fn(|context| {
+            if !told && asked_to_close.as_mut().poll(context).is_ready() {
+                told = true;
+                // A WebSocket in the making gets its Close from the registry; hyper would drop an unflushed 101.
+                if !link.is_upgraded() {
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            }
+            Pin::new(&mut connection).poll(context)
+        })
+        .await
+    };
+    let parts = connection.into_parts();
+    let socket = parts.io.into_inner().into_inner();
+    match (link.take_upgraded(), outcome) {
+        (Some(upgraded), Ok(())) => upgraded.run(socket, parts.read_buf).await,
+        (_, outcome) => part(socket, outcome, &link, &parts.read_buf).await,
+    }
+}
+
+fn builder(config: &ServerConfig) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_header_size(config.max_header_bytes)
+        // A client may shut its sending side down behind its request and still wants the answer.
+        .half_close(true);
+    // Set, it costs an allocation for each request.
+    if config.max_headers != 100 {
+        builder.max_headers(config.max_headers);
+    }
+    builder
+}
+
+/// Ends a connection that did not become a WebSocket. Failures end here: hyper has sent what can be sent, and the view
+/// has learnt from its body or its writer that the client is gone.
+async fn part(mut socket: Socket, outcome: hyper::Result<()>, link: &Link, unparsed: &Bytes) {
+    if link.was_cut_off() {
+        // Where only the close ends a response, nothing else tells the client that it is not whole. A socket that is
+        // no longer connected refuses the option and needs none.
+        drop(socket.reset_at_close());
+        return;
+    }
+    let farewell = async {
+        match outcome {
+            Err(error) if error.is_timeout() && !unparsed.is_empty() => say_timeout(&mut socket).await?,
+            Err(error) if error.is_parse() => {}
+            _ if link.has_unread() => {}
+            _ => return Ok(()),
+        }
+        linger(&mut socket).await
+    };
+    let farewell: Result<io::Result<()>, _> = time::timeout(LINGER_TIME, farewell).await;
+    // Neither a client that resets nor one that goes on sending past the bound can be told anything more.
+    drop(farewell);
+}
+
+async fn say_timeout(socket: &mut Socket) -> io::Result<()> {
+    socket.write_all(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await
+}
+
+async fn linger(socket: &mut Socket) -> io::Result<()> {
+    socket.shutdown().await?;
+    let mut buffer = vec![0; 16 << 10];
+    let mut left = LINGER_BYTES;
+    while left > 0 {
+        match socket.read(&mut buffer).await? {
+            0 => break,
+            read => left = left.saturating_sub(read),
+        }
+    }
+    Ok(())
+}
+
+/// Hands the requests of one connection to the application.
+struct Requests {
+    host: Host,
+    peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    link: Arc<Link>,
+    sockets: Arc<Sockets>,
+}
+
+impl Requests {
+    fn new(host: Host, patient: &Patient, link: Arc<Link>) -> Self {
+        let (peer, local) = (patient.socket().peer(), patient.socket().local());
+        let sockets = Arc::new(Sockets {
+            registry: Arc::clone(&host.registry),
+            config: Arc::clone(&host.config.connection),
+            peer: peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string()),
+        });
+        Self { host, peer, local, link, sockets }
+    }
+
+    fn exchange(&self, request: Request<Incoming>) -> (Exchange, oneshot::Receiver<Answer>) {
+        let (mut head, incoming) = request.into_parts();
+        // hyper's own hook for upgrades; this module takes the socket from hyper instead.
+        head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let awaits_continue = head.version > Version::HTTP_10
+            && head
+                .headers
+                .get(header::EXPECT)
+                .is_some_and(|expectation| expectation.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let surroundings = Surroundings {
+            link: Arc::clone(&self.link),
+            runtime: self.host.runtime.clone(),
+            timeout: self.host.config.body_timeout,
+        };
+        let body = RequestBody::new(incoming, awaits_continue, surroundings);
+        let (reply, answer) = Reply::new(
+            (&head.method, head.version),
+            Arc::clone(&self.link),
+            body.unread(),
+            Arc::clone(&self.sockets),
+        );
+        (Exchange { head, peer: self.peer, local: self.local, body, reply, handshake: None }, answer)
+    }
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = Response<ReplyBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let (mut exchange, answer) = self.exchange(request);
+        match inspect(&exchange) {
+            Ok(handshake) => {
+                exchange.handshake = handshake;
+                self.host.app.call(exchange);
+            }
+            Err(refusal) => refusal.answer(exchange),
+        }
+        Answering { answer, link: Arc::clone(&self.link) }
+    }
+}
+
+/// Why a request never reaches the application.
+enum Refusal {
+    /// The request itself, with the reason.
+    Request(StatusCode, &'static str),
+    /// An upgrade to `websocket` that RFC 6455 forbids.
+    Handshake(HandshakeError),
+}
+
+impl Refusal {
+    fn answer(self, exchange: Exchange) {
+        match self {
+            Self::Request(status, reason) => refuse(exchange, status, reason),
+            Self::Handshake(error) => {
+                let (mut head, body) = plain(error.status(), &error.to_string());
+                let fields = head.headers_mut();
+                for (name, value) in error.headers() {
+                    fields.insert(*name, HeaderValue::from_static(value));
+                }
+                // What follows a handshake may be frames, even when it was refused.
+                fields.append(header::CONNECTION, HeaderValue::from_static("close"));
+                // A client that is gone needs no refusal.
+                let _gone: Result<(), ClientGone> = exchange.reply.send(head, body);
+            }
+        }
+    }
+}
+
+/// The handshake if the request is one, or why the application never sees it.
+fn inspect(exchange: &Exchange) -> Result<Option<Handshake>, Refusal> {
+    let head = &exchange.head;
+    if head.method == Method::CONNECT {
+        return Err(Refusal::Request(StatusCode::NOT_IMPLEMENTED, "This server is no proxy."));
+    }
+    // RFC 9112 section 3.2.
+    let hosts = head.headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version > Version::HTTP_10) {
+        return Err(Refusal::Request(StatusCode::BAD_REQUEST, "A request has one Host."));
+    }
+    let handshake =
+        Handshake::parse(&head.method, head.version, &head.headers).map_err(Refusal::Handshake)?;
+    if handshake.is_some() && !exchange.body.is_empty() {
+        return Err(Refusal::Request(StatusCode::BAD_REQUEST, "A WebSocket handshake has no body."));
+    }
+    Ok(handshake)
+}
+
+/// Waits for the application's answer.
+struct Answering {
+    answer: oneshot::Receiver<Answer>,
+    link: Arc<Link>,
+}
+
+impl Future for Answering {
+    type Output = Result<Response<ReplyBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match ready!(Pin::new(&mut self.answer).poll(context)) {
+            Ok(Answer::Response(response)) => response,
+            Ok(Answer::Upgrade(head, upgraded)) => {
+                self.link.upgrade(upgraded);
+                head.map(|()| ReplyBody::empty())
+            }
+            Err(_unanswered) => {
+                let (head, body) = plain(StatusCode::INTERNAL_SERVER_ERROR, "The server made an error.");
+                head.map(|()| ReplyBody::whole(body, None))
+            }
+        };
+        Poll::Ready(Ok(response))
+    }
+}
