@@ -1,1 +1,12 @@
-//! Tests of `server`.
+//! Tests of `server`: a small application in Rust on plain threads, and clients that send literal bytes.
+
+mod bodies;
+mod client;
+mod limits;
+mod listening;
+mod requests;
+mod responses;
+mod site;
+mod stopping;
+mod volume;
+mod workers;

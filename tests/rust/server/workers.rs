@@ -1,0 +1,288 @@
+//! Threads and places: what runs, what waits, what is refused, and when a thread is started.
+
+use std::{
+    sync::{Arc, mpsc::Receiver},
+    time::{Duration, Instant},
+};
+
+use dwebsocket::{
+    config::ServerConfig,
+    server::{Job, ThreadCounts, Workers},
+};
+
+use super::{
+    client::Client,
+    site::{PATIENCE, Site, answer, until, until_equal},
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+fn small() -> ServerConfig {
+    ServerConfig {
+        http_threads: 2,
+        http_waiting: 1,
+        handshake_threads: 1,
+        max_websocket_connections: 2,
+        ..Default::default()
+    }
+}
+
+fn ask(site: &Site, request: &str) -> Client {
+    let mut client = site.connect();
+    client.send(request);
+    client
+}
+
+fn take(site: &Site) -> Job {
+    site.workers.take().unwrap()
+}
+
+fn arrival(receiver: &Receiver<Option<Job>>) -> Option<Job> {
+    receiver.recv_timeout(PATIENCE).unwrap()
+}
+
+#[test]
+fn taker_of_the_last_waiting_thread_starts_the_next_one() {
+    let site = Site::open(small());
+    let _client = ask(&site, GET);
+    let job = take(&site);
+    assert!(job.spawn);
+    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, http: 1, ..Default::default() });
+    answer(job.exchange, "");
+}
+
+#[test]
+fn no_second_thread_is_started_while_one_is_on_its_way() {
+    let site = Site::open(small());
+    let _clients = [ask(&site, GET), ask(&site, GET)];
+    let first = take(&site);
+    let second = take(&site);
+    // The same thread came back with its job still in hand, so the one that was asked for has not come yet.
+    assert!(first.spawn);
+    assert!(!second.spawn);
+    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, http: 2, ..Default::default() });
+}
+
+#[test]
+fn most_recently_idle_thread_goes_first_and_starts_none_while_another_waits() {
+    let site = Site::open(small());
+    let earlier = site.take_elsewhere();
+    until_equal(&1, || site.workers.counts().idle);
+    let later = site.take_elsewhere();
+    until_equal(&2, || site.workers.counts().idle);
+    let _clients = ask(&site, GET);
+    let job = arrival(&later).unwrap();
+    assert!(!job.spawn);
+    assert!(earlier.try_recv().is_err());
+    let _other = ask(&site, GET);
+    assert!(arrival(&earlier).unwrap().spawn);
+}
+
+#[test]
+fn requests_past_the_threads_wait_and_those_past_the_queue_get_503() {
+    let site = Site::open(small());
+    let mut clients = [ask(&site, GET), ask(&site, GET)];
+    let first = take(&site);
+    let second = take(&site);
+    let mut third = ask(&site, GET);
+    until_equal(&1, || site.workers.counts().http_waiting);
+    let refused = ask(&site, GET).receive();
+    assert_eq!(refused.status(), "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(refused.field("retry-after"), Some("1"));
+
+    let waiting = site.take_elsewhere();
+    until_equal(&1, || site.workers.counts().idle);
+    answer(first.exchange, "first");
+    drop(first.slot);
+    // A place is free; the thread that left it comes back for what waits.
+    answer(take(&site).exchange, "third");
+    assert_eq!(third.receive().body, "third");
+    answer(second.exchange, "second");
+    assert_eq!(clients.each_mut().map(|client| client.receive().body).concat().len(), "firstsecond".len());
+    drop(waiting);
+}
+
+#[test]
+fn sockets_take_no_place_of_http() {
+    let site = Site::open(ServerConfig { http_threads: 1, handshake_threads: 8, ..Default::default() });
+    let _sockets = [(); 8].map(|()| ask(&site, HANDSHAKE));
+    let handshakes = [(); 8].map(|()| take(&site));
+    let mut client = ask(&site, GET);
+    let job = take(&site);
+    assert!(job.exchange.handshake.is_none());
+    answer(job.exchange, "served");
+    assert_eq!(client.receive().body, "served");
+    drop(handshakes);
+}
+
+#[test]
+fn http_takes_no_place_of_sockets() {
+    let site = Site::open(ServerConfig { http_threads: 1, ..Default::default() });
+    let _clients = [ask(&site, GET), ask(&site, GET)];
+    let request = take(&site);
+    until_equal(&1, || site.workers.counts().http_waiting);
+    let _socket = ask(&site, HANDSHAKE);
+    assert!(take(&site).exchange.handshake.is_some());
+    drop(request);
+}
+
+#[test]
+fn handshake_past_the_last_websocket_gets_503_at_once() {
+    let site = Site::open(small());
+    let _sockets = [ask(&site, HANDSHAKE), ask(&site, HANDSHAKE)];
+    until_equal(&2, || site.workers.counts().websockets);
+    let refused = ask(&site, HANDSHAKE).receive();
+    assert_eq!(refused.status(), "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(refused.field("retry-after"), Some("1"));
+    let mut client = ask(&site, GET);
+    until_equal(&1, || site.workers.counts().http_waiting);
+    let job = take(&site);
+    answer(job.exchange, "HTTP goes on");
+    assert_eq!(client.receive().body, "HTTP goes on");
+}
+
+#[test]
+fn accepted_handshake_frees_its_place_for_the_next_handshake() {
+    let site = Site::open(small());
+    let _sockets = [ask(&site, HANDSHAKE), ask(&site, HANDSHAKE)];
+    let first = take(&site);
+    let waiting = site.take_elsewhere();
+    until_equal(
+        &ThreadCounts { idle: 1, handshakes: 1, handshakes_waiting: 1, websockets: 2, ..Default::default() },
+        || site.workers.counts(),
+    );
+    assert!(waiting.try_recv().is_err());
+    first.slot.opened();
+    first.slot.opened();
+    let second = arrival(&waiting).unwrap();
+    assert!(second.exchange.handshake.is_some());
+    assert_eq!(site.workers.counts().handshakes, 1);
+    drop(second);
+    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, websockets: 1, ..Default::default() });
+    drop(first);
+    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, ..Default::default() });
+}
+
+#[test]
+fn opening_an_http_place_does_nothing() {
+    let site = Site::open(small());
+    let _client = ask(&site, GET);
+    let job = take(&site);
+    job.slot.opened();
+    assert_eq!(site.workers.counts().http, 1);
+    drop(job);
+    assert_eq!(site.workers.counts().http, 0);
+}
+
+#[test]
+fn no_thread_is_started_when_nothing_more_could_start() {
+    let config = ServerConfig {
+        http_threads: 1,
+        max_websocket_connections: 1,
+        handshake_threads: 1,
+        ..Default::default()
+    };
+    let site = Site::open(config);
+    let (_client, _socket) = (ask(&site, GET), ask(&site, HANDSHAKE));
+    let first = take(&site);
+    let newcomer = site.take_elsewhere();
+    let second = arrival(&newcomer).unwrap();
+    assert!(first.spawn);
+    assert!(!second.spawn);
+    assert_eq!(site.workers.counts().starting, 0);
+}
+
+#[test]
+fn waiting_handshake_always_finds_a_thread() {
+    let config = ServerConfig {
+        http_threads: 0,
+        http_waiting: 0,
+        max_websocket_connections: 2,
+        handshake_threads: 1,
+        ..Default::default()
+    };
+    let site = Site::open(config);
+    let _sockets = [ask(&site, HANDSHAKE), ask(&site, HANDSHAKE)];
+    until_equal(&2, || site.workers.counts().websockets);
+    assert!(take(&site).spawn);
+}
+
+#[test]
+fn thread_that_could_not_be_started_is_asked_for_again() {
+    let site = Site::open(small());
+    let _clients = [ask(&site, GET), ask(&site, GET)];
+    let first = take(&site);
+    assert!(first.spawn);
+    site.workers.spawn_failed();
+    assert_eq!(site.workers.counts().starting, 0);
+    drop(first);
+    assert!(take(&site).spawn);
+}
+
+#[test]
+fn idle_thread_is_sent_away_after_a_while_but_one_stays() {
+    let linger = Duration::from_millis(20);
+    let site = Site::open(ServerConfig { thread_linger: linger, ..small() });
+    let begin = Instant::now();
+    let waiting = [(); 3].map(|()| site.take_elsewhere());
+    let gone = until("two threads are sent away", || {
+        let gone: Vec<_> = waiting.iter().filter_map(|thread| thread.try_recv().ok()).collect();
+        (site.workers.counts().idle == 1 && !gone.is_empty()).then_some(gone)
+    });
+    assert!(begin.elapsed() >= linger);
+    assert!(gone.iter().all(Option::is_none));
+    until_equal(&1, || site.workers.counts().idle);
+    // The one that stays takes the next job.
+    let _client = ask(&site, GET);
+    let job = until("a job", || waiting.iter().find_map(|thread| thread.try_recv().ok().flatten()));
+    assert!(job.spawn);
+}
+
+#[test]
+fn stop_sends_idle_threads_away_and_refuses_what_waits_and_comes() {
+    let site = Site::open(small());
+    let mut running = ask(&site, GET);
+    let job = take(&site);
+    let mut waiting = [ask(&site, GET), ask(&site, HANDSHAKE)];
+    until_equal(&(1, 1), || {
+        let counts = site.workers.counts();
+        (counts.http_waiting, counts.handshakes_waiting)
+    });
+    site.workers.stop();
+    for client in &mut waiting {
+        assert_eq!(client.receive().status(), "HTTP/1.1 503 Service Unavailable");
+    }
+    assert_eq!(ask(&site, GET).receive().status(), "HTTP/1.1 503 Service Unavailable");
+    assert!(site.workers.take().is_none());
+    answer(job.exchange, "still answered");
+    assert_eq!(running.receive().body, "still answered");
+    drop(job.slot);
+    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, ..Default::default() });
+}
+
+#[test]
+fn stop_wakes_threads_that_wait() {
+    let site = Site::open(small());
+    let waiting = [(); 2].map(|()| site.take_elsewhere());
+    until_equal(&2, || site.workers.counts().idle);
+    site.workers.stop();
+    for thread in waiting {
+        assert!(arrival(&thread).is_none());
+    }
+    assert_eq!(site.workers.counts(), ThreadCounts::default());
+}
+
+#[test]
+fn one_thread_serves_a_thousand_requests_of_one_client() {
+    let site = Site::serving(ServerConfig::default(), |exchange, _| answer(exchange, "again"));
+    let mut client = site.connect();
+    for _ in 0..1000 {
+        assert_eq!(client.send(GET).receive().body, "again");
+    }
+    // One runs, one waits; a third may have been asked for while the first was on its way back.
+    let workers: &Arc<Workers> = &site.workers;
+    until_equal(&0, || workers.counts().http + workers.counts().starting);
+    assert!(workers.counts().idle <= 3, "{:?}", workers.counts());
+}
