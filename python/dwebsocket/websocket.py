@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import conf, database
-from .backends.default.protocols import WebSocketProtocol13
 from .exceptions import ConnectionClosed, SlowClient
+from .protocol import WebSocketProtocol13
 from .threads import rhythm, view
 
 if TYPE_CHECKING:
