@@ -18,10 +18,13 @@ impl Validator {
     pub fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
         let rest = self.complete_character(piece)?;
         let (whole, begun) = rest.split_at(rest.len() - unfinished_length(rest));
-        if simdutf8::basic::from_utf8(whole).is_err() || !could_begin_character(begun) {
+        if simdutf8::basic::from_utf8(whole).is_err() {
             return Err(ProtocolError::InvalidUtf8);
         }
         if !begun.is_empty() {
+            if !could_begin_character(begun) {
+                return Err(ProtocolError::InvalidUtf8);
+            }
             self.begun[..begun.len()].copy_from_slice(begun);
             self.begun_length = begun.len();
         }
@@ -56,13 +59,10 @@ impl Validator {
     }
 }
 
-/// Whether `bytes` (no whole character) are nothing, or a beginning that more bytes can complete.
+/// Whether `bytes` are the beginning of a character that more bytes can complete.
 fn could_begin_character(bytes: &[u8]) -> bool {
-    match std::str::from_utf8(bytes) {
-        Ok(_) => true,
-        // No error length: only the end of the input is to blame.
-        Err(error) => error.valid_up_to() == 0 && error.error_len().is_none(),
-    }
+    // Without an error length only the end of the input is to blame.
+    std::str::from_utf8(bytes).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
 }
 
 /// How many bytes at the end of `text` belong to a character of which more bytes are announced than are there.
