@@ -87,7 +87,9 @@ impl AsyncListener {
                 _ = accepting.wait_for(|accepting| !accepting) => return,
                 accepted = self.accept() => accepted,
             };
-            match accepted.and_then(|socket| socket.set_nodelay().map(|()| socket)) {
+            match accepted {
+                // A socket that takes no option has lost its client already.
+                Ok(socket) if socket.set_nodelay().is_err() => {}
                 Ok(socket) => serve(socket),
                 Err(error) if concerns_one_client(&error) => {}
                 Err(_) => {
@@ -103,9 +105,6 @@ impl AsyncListener {
 fn concerns_one_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::InvalidInput
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
 }

@@ -35,6 +35,8 @@ pub(super) struct Places<Seat> {
     websockets: usize,
     waiting_http: VecDeque<Exchange>,
     waiting_handshakes: VecDeque<Exchange>,
+    /// How many were refused since the start.
+    refused: u64,
 }
 
 impl<Seat> Places<Seat> {
@@ -49,27 +51,28 @@ impl<Seat> Places<Seat> {
             websockets: 0,
             waiting_http: VecDeque::new(),
             waiting_handshakes: VecDeque::new(),
+            refused: 0,
         }
     }
 
     /// Queues an exchange, or gives it back if there is no place left for its kind.
-    // The error is as large as what came in, and moves on to its refusal.
     #[allow(clippy::result_large_err, reason = "the exchange is handed back, not an error description")]
     pub(super) fn admit(&mut self, exchange: Exchange) -> Result<(), Exchange> {
-        if self.stopping {
+        let is_handshake = exchange.handshake.is_some();
+        let full = if is_handshake {
+            self.websockets >= self.limits.websockets
+        } else {
+            let most = self.limits.http_threads.saturating_add(self.limits.http_waiting);
+            self.http + self.waiting_http.len() >= most
+        };
+        if full || self.stopping {
+            self.refused += 1;
             return Err(exchange);
         }
-        if exchange.handshake.is_some() {
-            if self.websockets >= self.limits.websockets {
-                return Err(exchange);
-            }
+        if is_handshake {
             self.websockets += 1;
             self.waiting_handshakes.push_back(exchange);
         } else {
-            let most = self.limits.http_threads.saturating_add(self.limits.http_waiting);
-            if self.http + self.waiting_http.len() >= most {
-                return Err(exchange);
-            }
             self.waiting_http.push_back(exchange);
         }
         Ok(())
@@ -118,7 +121,7 @@ impl<Seat> Places<Seat> {
     }
 
     /// A handshake place is free again, because the handshake was accepted or is over.
-    pub(super) fn handshake_accepted(&mut self) {
+    pub(super) fn handshake_ended(&mut self) {
         self.handshakes -= 1;
     }
 
@@ -130,7 +133,8 @@ impl<Seat> Places<Seat> {
     pub(super) fn stop(&mut self) -> (Vec<Exchange>, Vec<Seat>) {
         self.stopping = true;
         self.websockets -= self.waiting_handshakes.len();
-        let waiting = self.waiting_http.drain(..).chain(self.waiting_handshakes.drain(..)).collect();
+        let waiting: Vec<_> = self.waiting_http.drain(..).chain(self.waiting_handshakes.drain(..)).collect();
+        self.refused += waiting.len() as u64;
         (waiting, std::mem::take(&mut self.idle))
     }
 
@@ -143,6 +147,7 @@ impl<Seat> Places<Seat> {
             handshakes: self.handshakes,
             handshakes_waiting: self.waiting_handshakes.len(),
             websockets: self.websockets,
+            refused: self.refused,
         }
     }
 }

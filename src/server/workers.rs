@@ -235,6 +235,8 @@ pub struct ThreadCounts {
     pub handshakes_waiting: usize,
     /// WebSocket places taken: open sockets, and handshakes that run or wait.
     pub websockets: usize,
+    /// Requests and handshakes answered with 503 since the start, because there was no place or the end was near.
+    pub refused: u64,
 }
 
 /// One exchange for one thread.
@@ -272,7 +274,7 @@ impl Slot {
             return;
         }
         let mut places = self.shared.places.lock();
-        places.handshake_accepted();
+        places.handshake_ended();
         // The calling thread stays with its socket, so the freed place goes to a thread that waits.
         let started = self.shared.hand_out(&mut places);
         drop(places);
@@ -288,7 +290,7 @@ impl Drop for Slot {
             places.http_ended();
         } else {
             if kind == Kind::Handshake as u8 {
-                places.handshake_accepted();
+                places.handshake_ended();
             }
             places.websocket_ended();
         }

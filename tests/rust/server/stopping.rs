@@ -3,13 +3,21 @@
 use std::{
     net::TcpStream,
     sync::{Arc, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
-use dwebsocket::config::ServerConfig;
+use bytes::Bytes;
+use dwebsocket::{
+    config::ServerConfig,
+    server::{App, BodyError, Exchange, Job, Workers, WriteError},
+};
 use parking_lot::Mutex;
 
-use super::site::{PATIENCE, Site, answer, until_equal};
+use super::{
+    client::Client,
+    site::{PATIENCE, Site, answer, ok, start, until_equal},
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -40,14 +48,8 @@ fn server_that_stopped_accepting_refuses_connections_and_serves_the_open_ones() 
 
 #[test]
 fn dropped_server_stops_accepting() {
-    use super::site::start;
-    struct Silent;
-    impl dwebsocket::server::App for Silent {
-        fn call(&self, exchange: dwebsocket::server::Exchange) {
-            drop(exchange);
-        }
-    }
-    let (server, address, _runtime) = start(Arc::new(Silent), ServerConfig::default());
+    let workers = Workers::new(&ServerConfig::default());
+    let (server, address, _runtime) = start(workers, ServerConfig::default());
     drop(server);
     until_equal(&true, || TcpStream::connect(address).is_err());
 }
@@ -81,6 +83,33 @@ fn request_in_flight_is_answered_before_its_connection_ends() {
 }
 
 #[test]
+fn runtime_that_ends_frees_the_threads_that_wait_for_a_client() {
+    let workers = Workers::new(&ServerConfig::default());
+    let app: Arc<dyn App> = Arc::clone(&workers) as Arc<dyn App>;
+    let (server, address, runtime) = start(app, ServerConfig::default());
+    let mut client = Client::connect(address);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
+    let Job { exchange: Exchange { mut body, .. }, .. } = workers.take().unwrap();
+    let mut other = Client::connect(address);
+    other.send(GET);
+    let Job { exchange: Exchange { reply, .. }, .. } = workers.take().unwrap();
+    let mut writer = reply.start(ok()).unwrap();
+    let reading = thread::spawn(move || body.read());
+    let writing = thread::spawn(move || {
+        loop {
+            if let Err(error) = writer.write(Bytes::from(vec![b'x'; 64 << 10])) {
+                return error;
+            }
+        }
+    });
+    other.receive_head();
+    runtime.shutdown_background();
+    assert_eq!(reading.join().unwrap(), Err(BodyError::ClientGone));
+    assert_eq!(writing.join().unwrap(), WriteError::ClientGone);
+    assert!(server.wait(PATIENCE));
+}
+
+#[test]
 fn wait_gives_up_when_its_time_is_over() {
     let (site, go) = held();
     let mut client = site.connect();
@@ -100,7 +129,7 @@ fn wait_ends_with_the_last_connection() {
     assert!(site.server.wait(Duration::ZERO));
     let client = site.connect();
     until_equal(&1, || site.server.connections());
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let waiting = scope.spawn(|| site.server.wait(PATIENCE));
         drop(client);
         assert!(waiting.join().unwrap());

@@ -91,6 +91,7 @@ fn requests_past_the_threads_wait_and_those_past_the_queue_get_503() {
     let refused = ask(&site, GET).receive();
     assert_eq!(refused.status(), "HTTP/1.1 503 Service Unavailable");
     assert_eq!(refused.field("retry-after"), Some("1"));
+    assert_eq!(site.workers.counts().refused, 1);
 
     let waiting = site.take_elsewhere();
     until_equal(&1, || site.workers.counts().idle);
@@ -136,6 +137,7 @@ fn handshake_past_the_last_websocket_gets_503_at_once() {
     let refused = ask(&site, HANDSHAKE).receive();
     assert_eq!(refused.status(), "HTTP/1.1 503 Service Unavailable");
     assert_eq!(refused.field("retry-after"), Some("1"));
+    assert_eq!(site.workers.counts().refused, 1);
     let mut client = ask(&site, GET);
     until_equal(&1, || site.workers.counts().http_waiting);
     let job = take(&site);
@@ -259,7 +261,7 @@ fn stop_sends_idle_threads_away_and_refuses_what_waits_and_comes() {
     answer(job.exchange, "still answered");
     assert_eq!(running.receive().body, "still answered");
     drop(job.slot);
-    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, ..Default::default() });
+    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, refused: 3, ..Default::default() });
 }
 
 #[test]
