@@ -76,14 +76,16 @@ def check_factory(**_: Any) -> list[CheckMessage]:
 def check_names(**_: Any) -> list[CheckMessage]:
     """W001: a ``WEBSOCKET_`` setting that does not exist, most often misspelt."""
     messages: list[CheckMessage] = []
+    known = [name.removeprefix(conf.PREFIX) for name in conf.SETTINGS]
     for name in conf.names_in_use():
         if name in conf.SETTINGS:
             continue
-        close = get_close_matches(name, conf.SETTINGS, n=1)
+        # Without the prefix that all have in common, and that would make all alike.
+        close = get_close_matches(name.removeprefix(conf.PREFIX), known, n=1)
         messages.append(
             Caution(
                 f"{name} is no setting of dwebsocket-rs.",
-                hint=f"Did you mean {close[0]}?"
+                hint=f"Did you mean {conf.PREFIX}{close[0]}?"
                 if close
                 else "If another package reads it, silence dwebsocket.W001.",
                 id="dwebsocket.W001",

@@ -60,8 +60,8 @@ def _socket_view(view: View, *, required: bool) -> View:
         if plain.websocket is None:
             response: HttpResponseBase | None = view(request, *args, **kwargs)
             return response
-        open_socket(plain)
         try:
+            open_socket(plain)
             view(request, *args, **kwargs)
         except Exception as error:
             ended = close_after(plain, error)

@@ -50,8 +50,8 @@ class WebSocketMiddleware:
 
     It belongs last in ``MIDDLEWARE``. A handshake for a view that takes no WebSockets is refused with 400,
     unless ``WEBSOCKET_ACCEPT_ALL``. A decorated view opens and closes its socket itself; for any other view,
-    which has to return a response as for plain HTTP, the middleware does. It is synchronous: under ASGI Django
-    runs it in a thread.
+    which has to return a response as for plain HTTP, the middleware does. It is synchronous: under ASGI
+    Django runs it in a thread.
     """
 
     sync_capable = True

@@ -1,0 +1,93 @@
+"""What every test has: Django settings, a warm runtime, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import django
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+pytest_plugins = ["projects", "sites", *(["serving"] if importlib.util.find_spec("serving") else [])]
+
+GRACE_SECONDS = 5.0
+"""How long what a test stopped may take to be gone."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # A shell starts background jobs with SIGINT ignored, and the servers under test would inherit it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.configure(
+        SECRET_KEY="only for tests",
+        ALLOWED_HOSTS=["*"],
+        INSTALLED_APPS=[
+            "dwebsocket",
+            "django.contrib.contenttypes",
+            "django.contrib.auth",
+            "django.contrib.sessions",
+            "django.contrib.staticfiles",
+        ],
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                # Shared by the threads of the process, and gone with the last connection.
+                "NAME": "file:dwebsocket-tests?mode=memory&cache=shared",
+            }
+        },
+        LOGGING_CONFIG=None,
+        ROOT_URLCONF="sites",
+        STATIC_URL="/static/",
+        USE_TZ=True,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    )
+    django.setup()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runtime() -> None:
+    """Builds what stays as long as the process, before anything is counted: our runtime, asgiref's thread."""
+    asyncio.run(sync_to_async(int)())
+    from dwebsocket.server import Server
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(lambda environ, start_response: [], [listener], {})
+        server.start()
+        assert server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(_runtime: None) -> Iterator[None]:
+    """Fails a test that leaves a thread or a file descriptor behind."""
+    threads = set(threading.enumerate())
+    descriptors = open_descriptors()
+    yield
+    deadline = time.monotonic() + GRACE_SECONDS
+    left = set(threading.enumerate()) - threads
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert not [thread.name for thread in left if thread.is_alive()], "threads left over"
+    # A descriptor closes on the runtime's thread, which tells nobody.
+    while (more := open_descriptors() - descriptors) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not more, "file descriptors left over"
+
+
+def open_descriptors() -> set[tuple[str, str]]:
+    """Number and target of every open descriptor of the process."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+        except FileNotFoundError:
+            # The descriptor that listed the folder.
+            continue
+    return found

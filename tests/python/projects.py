@@ -1,0 +1,233 @@
+"""Projects made by `startproject`, served by `manage.py runserver` in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+import django
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+START_SECONDS = 60
+ADDRESS = re.compile(r"Starting development server at (http://(.+):(\d+)/)")
+REQUEST_LINE = re.compile(r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "')
+
+
+class Stream:
+    """The lines of a pipe, as they come."""
+
+    def __init__(self, pipe: IO[str]) -> None:
+        self.lines: list[str] = []
+        self._more = threading.Condition()
+        self._ended = False
+        self._thread = threading.Thread(target=self._read, args=(pipe,), name="test-stream", daemon=True)
+        self._thread.start()
+
+    def _read(self, pipe: IO[str]) -> None:
+        with pipe:
+            for line in pipe:
+                with self._more:
+                    self.lines.append(line.rstrip("\n"))
+                    self._more.notify_all()
+        with self._more:
+            self._ended = True
+            self._more.notify_all()
+
+    def wait_for(
+        self, pattern: str | re.Pattern[str], after: int = 0, timeout: float = START_SECONDS
+    ) -> re.Match[str]:
+        """The first match in a line whose index is at least `after`, which may still be to come."""
+        deadline = time.monotonic() + timeout
+        with self._more:
+            while True:
+                for line in self.lines[after:]:
+                    if match := re.search(pattern, line):
+                        return match
+                after = max(after, len(self.lines))
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    raise AssertionError(f"no line like {pattern!r} in {self.lines[-30:]}")
+                self._more.wait(left)
+
+    def join(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive(), "somebody still holds the pipe open"
+
+
+class Running:
+    """`manage.py runserver` of a project."""
+
+    def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
+        # A session of its own: what a terminal's Ctrl-C reaches can be reached by its process group.
+        self.process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.stdout = Stream(self.process.stdout)
+        self.stderr = Stream(self.process.stderr)
+        self.url = ""
+        self.host = ""
+        self.port = 0
+
+    def wait_until_up(self, after: int = 0) -> Running:
+        """Waits for Django's banner (in lines from `after` on) and takes the address from it."""
+        match = self.stdout.wait_for(ADDRESS, after)
+        self.url, self.host, self.port = match[1], match[2], int(match[3])
+        return self
+
+    def connect(self, path: str, **options: object) -> ClientConnection:
+        url = self.url.replace("http", "ws", 1).rstrip("/")
+        return connect(f"{url}{path}", **{"compression": None, "open_timeout": 10, **options})
+
+    def unexpected(self) -> list[str]:
+        """Lines on stderr that are no request lines."""
+        return [line for line in self.stderr.lines if not REQUEST_LINE.match(line)]
+
+    def interrupt(self) -> None:
+        """What Ctrl-C in a terminal does."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def terminate(self) -> None:
+        """What a supervisor does: SIGTERM for the process it started."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float = 10) -> int:
+        """The exit status, once every line has been read."""
+        status = self.process.wait(timeout)
+        self.stdout.join()
+        self.stderr.join()
+        return status
+
+    def end(self) -> None:
+        """Ends it whatever state it is in."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self.stdout.join()
+        self.stderr.join()
+
+
+class Project:
+    """A project as `startproject` leaves it, with our app first in INSTALLED_APPS."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._stack = ExitStack()
+        folder.mkdir()
+        self._django("startproject", "project", str(folder))
+        self.settings('INSTALLED_APPS = ["dwebsocket", *INSTALLED_APPS]')
+
+    def settings(self, source: str) -> None:
+        """Adds lines to settings.py."""
+        with (self.folder / "project" / "settings.py").open("a", encoding="utf-8") as file:
+            file.write(f"\n{source}\n")
+
+    def write(self, name: str, source: str) -> Path:
+        """Writes a module beside manage.py."""
+        path = self.folder / name
+        path.write_text(source, encoding="utf-8")
+        return path
+
+    def urls(self, *entries: str, imports: str = "import views") -> None:
+        """Makes urls.py of entries such as `path("echo/", views.echo)`."""
+        lines = [
+            imports,
+            "from django.urls import path",
+            "urlpatterns = [",
+            *(f"    {entry}," for entry in entries),
+            "]",
+        ]
+        self.write("project/urls.py", "\n".join(lines) + "\n")
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `manage.py` to its end."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.folder,
+            env=self._environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=START_SECONDS,
+        )
+
+    def start(self, *options: str, address: str = "127.0.0.1:0", **environ: str) -> Running:
+        """Starts runserver and returns at once."""
+        if django.VERSION < (4, 2) and address.endswith(":0"):
+            # Older ones print the address before they bind.
+            address = f"{address[:-1]}{free_port()}"
+        command = [sys.executable, "manage.py", "runserver", address, *options]
+        running = Running(command, self.folder, {**self._environ(), **environ})
+        self._stack.callback(running.end)
+        return running
+
+    def run(self, *options: str, **environ: str) -> Running:
+        """Starts runserver without autoreload and waits until it is up."""
+        return self.start("--noreload", *options, **environ).wait_until_up()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _django(self, *arguments: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "django", *arguments], env=self._environ(), check=True, timeout=60
+        )
+
+    def _environ(self) -> dict[str, str]:
+        ours = {"DJANGO_SETTINGS_MODULE", "RUN_MAIN"}
+        return {
+            **{name: value for name, value in os.environ.items() if name not in ours},
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DJANGO_RUNSERVER_HIDE_WARNING": "true",
+        }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A new project; its servers are ended after the test."""
+    made = Project(tmp_path / "site")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Iterator[Callable[[str], Project]]:
+    """Makes several projects, each with a folder name of its own."""
+    with ExitStack() as stack:
+
+        def make(name: str) -> Project:
+            made = Project(tmp_path / name)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
