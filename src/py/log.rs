@@ -14,8 +14,10 @@ static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// An application failed: logs it with its traceback. `request` is the request line.
 pub(super) fn exception(py: Python<'_>, message: &str, request: &str, error: &PyErr) {
     let keywords = PyDict::new(py);
+    // The three apart: an exception that pyo3 fetched does not carry its traceback before CPython 3.12.
+    let exc_info = (error.get_type(py), error.value(py), error.traceback(py));
     let logged = keywords
-        .set_item(intern!(py, "exc_info"), error.value(py))
+        .set_item(intern!(py, "exc_info"), exc_info)
         .and_then(|()| log(py, intern!(py, "error"), message, request, Some(&keywords)));
     report(py, logged);
 }
@@ -50,7 +52,7 @@ fn log(
     })?;
     let write = logger.bind(py).getattr(level)?;
     // The logger itself puts the two together, so that a percent sign in a request line stays as it is.
-    let arguments = PyTuple::new(py, ["%s: %s", message, request])?;
+    let arguments = PyTuple::new(py, ["%s: %s", request, message])?;
     call::call(&write, &arguments, keywords)?;
     Ok(())
 }
