@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class ConnectionClosed(ConnectionError, EOFError, ValueError):  # noqa: N818 -- errors are facts here
+class ConnectionClosed(ConnectionError, EOFError, ValueError):
     """The WebSocket is closed or lost, and every message that came before has been taken.
 
     It is each of the three because views written for dwebsocket 0.5.12 caught one or another.

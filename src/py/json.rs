@@ -170,7 +170,8 @@ fn finite(number: &Bound<'_, PyFloat>) -> PyResult<f64> {
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(PyValueError::new_err(format!("{value} is not a number of JSON").to_lowercase()))
+        let name = value.to_string().to_lowercase();
+        Err(PyValueError::new_err(format!("{name} is not a number of JSON")))
     }
 }
 
