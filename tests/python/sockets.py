@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import websockets.sync.client
-from serving import PATIENCE, Serving
-
+from dwebsocket import conf
 from dwebsocket.websocket import WebSocket
+from serving import PATIENCE, Serving
 
 HANDSHAKE = (
     b"GET %b HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -164,7 +164,8 @@ class Sockets:
         else:
             client = websockets.sync.client.connect(
                 f"{serving.url}{path}",
-                **{"compression": None, "max_size": None, "ping_interval": None, "close_timeout": 1} | arguments,
+                **{"compression": None, "max_size": None, "ping_interval": None, "close_timeout": 1}
+                | arguments,
             )
             self._closing.callback(client.close)
         return Ends(self._opened[path].result(PATIENCE), client, self._results[path])
@@ -203,3 +204,9 @@ def in_thread() -> Iterator[Callable[..., concurrent.futures.Future[Any]]]:
     """Runs a function on a thread: ``in_thread(websocket.wait).result(PATIENCE)``."""
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         yield pool.submit
+
+
+@pytest.fixture
+def setting(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], None]:
+    """Sets a setting for one test: ``setting("WEBSOCKET_TEXT_AS_STR", True)``."""
+    return lambda name, value: monkeypatch.setitem(conf._values, name, value)
