@@ -26,27 +26,35 @@ pub(super) struct Pipe {
     /// Closed by the writer at its end, or by hyper's side when the client is gone.
     pieces: Mailbox<Bytes>,
     finished: AtomicBool,
+    /// hyper took all that the head tells, and wants no more.
+    satisfied: AtomicBool,
     ended_by_close: bool,
     link: Arc<Link>,
 }
 
+// Relaxed throughout: the mailbox's lock orders each flag before the close after which the other side reads it.
 impl Pipe {
     /// `ended_by_close`: only the close tells the client where the body ends.
     pub(super) fn new(ended_by_close: bool, link: Arc<Link>) -> Self {
         let pieces = Mailbox::new(WAITING_PIECES, WAITING_BYTES);
-        Self { pieces, finished: AtomicBool::new(false), ended_by_close, link }
+        Self {
+            pieces,
+            finished: AtomicBool::new(false),
+            satisfied: AtomicBool::new(false),
+            ended_by_close,
+            link,
+        }
     }
 
     /// Waits for room. No clock of its own: the socket's ends the connection, which closes the mailbox.
     pub(super) fn put(&self, piece: Bytes) -> Result<(), WriteError> {
-        self.pieces.put(piece, None).map_err(|_closed| self.failure())
+        self.pieces.put(piece, None).or_else(|_closed| self.outcome())
     }
 
     pub(super) fn finish(&self) -> Result<(), WriteError> {
         if self.pieces.is_closed() {
-            return Err(self.failure());
+            return self.outcome();
         }
-        // Relaxed: the mailbox's lock orders it before the close that hyper's side sees.
         self.finished.store(true, Ordering::Relaxed);
         self.pieces.close();
         Ok(())
@@ -56,8 +64,15 @@ impl Pipe {
         self.pieces.close();
     }
 
-    fn failure(&self) -> WriteError {
-        if self.link.has_stalled() { WriteError::TimedOut } else { WriteError::ClientGone }
+    /// What it means that hyper's side closed the mailbox.
+    fn outcome(&self) -> Result<(), WriteError> {
+        if self.satisfied.load(Ordering::Relaxed) {
+            Ok(())
+        } else if self.link.has_stalled() {
+            Err(WriteError::TimedOut)
+        } else {
+            Err(WriteError::ClientGone)
+        }
     }
 }
 
@@ -160,6 +175,7 @@ impl Body for ReplyBody {
 impl Drop for ReplyBody {
     fn drop(&mut self) {
         if let Source::Pieces(pipe) = &self.source {
+            pipe.satisfied.store(self.left == Some(0), Ordering::Relaxed);
             drop(pipe.pieces.close_and_clear());
         }
     }

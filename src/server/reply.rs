@@ -160,7 +160,7 @@ pub struct BodyWriter {
 
 impl BodyWriter {
     /// Queues one piece, which is sent at once. Blocks the calling thread while 256 KiB wait for the client, for the
-    /// write timeout at most. An empty piece does nothing.
+    /// write timeout at most. An empty piece does nothing; what exceeds the length told in the head is thrown away.
     ///
     /// # Errors
     /// The client went away or takes nothing.

@@ -73,8 +73,11 @@ fn request_in_flight_is_answered_before_its_connection_ends() {
     let (site, go) = held();
     let mut client = site.connect();
     client.send(GET);
-    until_equal(&1, || site.workers.counts().http);
+    let mut idle = site.connect();
+    until_equal(&(1, 2), || (site.workers.counts().http, site.server.connections()));
     site.server.close_connections(1001, "");
+    // The end of the idle connection shows that the runtime's only thread has left the step that called the view.
+    assert_eq!(idle.receive_rest().unwrap(), "");
     go.send(()).unwrap();
     let received = client.receive();
     assert_eq!((received.body.as_str(), received.field("connection")), ("done", Some("close")));
