@@ -7,7 +7,6 @@ from difflib import get_close_matches
 from importlib import metadata
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
 from django.core.management import get_commands, load_command_class
@@ -34,7 +33,7 @@ def check_runserver(**_: Any) -> list[CheckMessage]:
     return [
         Error(
             f"'dwebsocket' stands behind '{owner}' in INSTALLED_APPS, whose runserver serves no WebSockets.",
-            hint="Put 'dwebsocket' first in INSTALLED_APPS; the other runserver's options go on working.",
+            hint="Put 'dwebsocket' first in INSTALLED_APPS.",
             id="dwebsocket.E001",
         )
     ]
@@ -45,7 +44,7 @@ def check_values(**_: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for name in conf.names_in_use():
         setting = conf.SETTINGS.get(name)
-        value = conf.value_in_use(name)
+        value = conf.project_value(name)
         demanded = setting.demand(value) if setting else None
         if setting and demanded:
             messages.append(
@@ -58,7 +57,7 @@ def check_values(**_: Any) -> list[CheckMessage]:
 
 def check_factory(**_: Any) -> list[CheckMessage]:
     """E003: ``WEBSOCKET_FACTORY_CLASS`` names nothing that can make a websocket."""
-    path = getattr(settings, "WEBSOCKET_FACTORY_CLASS", None)
+    path = conf.project_value("WEBSOCKET_FACTORY_CLASS")
     if path is None or conf.dotted_path(path):
         return []
     try:
@@ -96,9 +95,9 @@ def check_names(**_: Any) -> list[CheckMessage]:
 
 def check_old_middleware(**_: Any) -> list[CheckMessage]:
     """W002: the middleware stands in ``MIDDLEWARE_CLASSES``, which Django stopped reading in 2.0."""
-    if _MIDDLEWARE not in (getattr(settings, "MIDDLEWARE_CLASSES", None) or ()):
+    if _MIDDLEWARE not in (conf.project_value("MIDDLEWARE_CLASSES") or ()):
         return []
-    if _MIDDLEWARE in settings.MIDDLEWARE:
+    if _MIDDLEWARE in conf.project_value("MIDDLEWARE"):
         return []
     return [
         Caution(

@@ -287,9 +287,9 @@ def names_in_use() -> list[str]:
     return sorted(name for name in dir(settings) if name.startswith(PREFIX))
 
 
-def value_in_use(name: str) -> object:
-    """The project's value of a setting that it sets, unchecked."""
-    return getattr(settings, name)
+def project_value(name: str, default: object = None) -> Any:
+    """What the project's settings say under any name, Django's own included, unchecked."""
+    return getattr(settings, name, default)
 
 
 def _forget(*, setting: str, **_: object) -> None:

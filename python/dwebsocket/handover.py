@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ._core import Upgrade
 
 
-class UnsupportedServer(Exception):  # noqa: N818 -- errors are facts here
+class UnsupportedServer(Exception):
     """A WebSocket handshake came by a server that does not hand over its socket.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,30 @@ from websockets.sync.client import ClientConnection, connect
 
 START_SECONDS = 60
 ADDRESS = re.compile(r"Starting development server at (http://(.+):(\d+)/)")
+VIEWS = """
+from django.http import HttpResponse
+from dwebsocket import accept_websocket
+
+@accept_websocket
+def echo(request):
+    if request.websocket is None:
+        return HttpResponse("http")
+    for message in request.websocket:
+        if message is not None:
+            request.websocket.send(message)
+
+@accept_websocket
+def push(request):
+    request.websocket.send("open")
+    request.websocket.wait()
+    raise LookupError("in the socket's view")
+
+def broken(request):
+    raise LookupError("in the plain view")
+"""
+URLS = ('path("echo/", views.echo)', 'path("push/", views.push)', 'path("broken/", views.broken)')
+"""What the `site` fixture of several test files serves."""
+
 REQUEST_LINE = re.compile(r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "')
 
 
@@ -98,6 +123,16 @@ class Running:
         url = self.url.replace("http", "ws", 1).rstrip("/")
         return connect(f"{url}{path}", **{"compression": None, "open_timeout": 10, **options})
 
+    def get(self, path: str) -> tuple[int, bytes]:
+        """A plain GET on a connection of its own: status and body."""
+        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
     def unexpected(self) -> list[str]:
         """Lines on stderr that are no request lines."""
         return [line for line in self.stderr.lines if not REQUEST_LINE.match(line)]
@@ -146,6 +181,15 @@ class Project:
         path = self.folder / name
         path.write_text(source, encoding="utf-8")
         return path
+
+    def change(self, name: str, source: str) -> None:
+        """Replaces a module at one stroke, by one that even a coarse clock shows to be newer."""
+        path = self.folder / name
+        newer = path.with_suffix(".new")
+        newer.write_text(source, encoding="utf-8")
+        modified = path.stat().st_mtime + 10
+        os.utime(newer, (modified, modified))
+        newer.replace(path)
 
     def urls(self, *entries: str, imports: str = "import views") -> None:
         """Makes urls.py of entries such as `path("echo/", views.echo)`."""
@@ -213,16 +257,11 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
-def make_project(tmp_path: Path) -> Iterator[Callable[[str], Project]]:
-    """Makes several projects, each with a folder name of its own."""
-    with ExitStack() as stack:
-
-        def make(name: str) -> Project:
-            made = Project(tmp_path / name)
-            stack.callback(made.close)
-            return made
-
-        yield make
+def echo_project(project: Project) -> Project:
+    """A project that serves VIEWS under URLS."""
+    project.write("views.py", VIEWS)
+    project.urls(*URLS)
+    return project
 
 
 def free_port() -> int:

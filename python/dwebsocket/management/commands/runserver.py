@@ -40,20 +40,17 @@ def next_command() -> type[DjangoCommand]:
 
     Commands that bring a server which is not WSGI (Daphne's) are passed over: nothing would be left of them.
     """
-    names = [config.name for config in apps.get_app_configs()]
-    below = names[names.index("dwebsocket") + 1 :] if "dwebsocket" in names else []
-    for name in below:
-        folder = Path(apps.get_app_config(_label(name)).path) / "management"
-        if "runserver" not in find_commands(str(folder)):
+    configs = list(apps.get_app_configs())
+    names = [config.name for config in configs]
+    below = configs[names.index("dwebsocket") + 1 :] if "dwebsocket" in names else []
+    for config in below:
+        if "runserver" not in find_commands(str(Path(config.path) / "management")):
             continue
-        command: type[DjangoCommand] = import_module(f"{name}.management.commands.runserver").Command
+        module = import_module(f"{config.name}.management.commands.runserver")
+        command: type[DjangoCommand] = module.Command
         if issubclass(command, DjangoCommand) and issubclass(command.server_cls, WSGIServer):
             return command
     return DjangoCommand
-
-
-def _label(name: str) -> str:
-    return next(config.label for config in apps.get_app_configs() if config.name == name)
 
 
 if TYPE_CHECKING:
@@ -108,7 +105,6 @@ class DevelopmentServer:
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Serves until ``shutdown``; a signal that raises leaves the sockets to ``server.stop_all``."""
-        del poll_interval
         if self._application is None:
             raise RuntimeError("set_app() comes before serve_forever()")
         config = conf.server_config()
@@ -118,7 +114,9 @@ class DevelopmentServer:
         raise_on_sigterm()
         running = server.Server(self._application, [self._listener], config)
         running.start()
-        self._stopped.wait()
+        # A signal that comes just before a wait begins does not end it; the next wait lets it raise.
+        while not self._stopped.wait(poll_interval):
+            pass
         running.stop()
 
     def shutdown(self) -> None:
