@@ -1,7 +1,9 @@
 """The Rust core: few primitives with one meaning each. Manners live in the Python modules above it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, final
+from typing import Any, Protocol, Self, final, type_check_only
+
+__all__ = ["Connection", "FileWrapper", "Server", "Upgrade", "__version__", "shutdown", "to_json"]
 
 __version__: str
 
@@ -58,9 +60,9 @@ class Connection:
             ValueError: bytes that are no UTF-8 without ``binary``; a number JSON has not (NaN); a cycle.
             TypeError: something JSON cannot say.
         """
-    def ping(self, data: bytes = b"") -> None:
+    def ping(self, data: bytes = ...) -> None:
         """Sends a Ping (at most 125 bytes, else ValueError)."""
-    def pong(self, data: bytes = b"") -> None:
+    def pong(self, data: bytes = ...) -> None:
         """Sends an unasked Pong (at most 125 bytes, else ValueError)."""
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Starts the closing handshake behind what is queued; does not wait; only the first close counts.
@@ -90,6 +92,7 @@ class Connection:
         those that the slow-client policy dropped and those that ``send`` did not take.
         """
 
+@type_check_only
 class AccessLog(Protocol):
     """What the server tells of each exchange, on the thread that ran it."""
 
@@ -100,27 +103,48 @@ class AccessLog(Protocol):
 
 @final
 class Server:
-    """HTTP/1.1 and WebSockets on listening sockets; the application runs on the threads that call ``work``."""
+    """HTTP/1.1 and WebSockets on listening sockets; the application runs on threads that call ``work``."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         application: Callable[..., Any],
         listeners: Sequence[int],
         config: Mapping[str, Any],
         spawn: Callable[[], None],
         access_log: AccessLog | None = None,
         base_environ: Mapping[str, Any] | None = None,
-    ) -> None:
-        """``listeners``: descriptors of bound, listening sockets (duplicated; the caller keeps its own). ``config``: see
-        the table in ``dwebsocket/conf.py``; an unknown name is a TypeError. ``spawn`` starts one more daemon thread that
-        calls ``work``."""
+    ) -> Self:
+        """Prepares a server.
+
+        Args:
+            application: the WSGI application.
+            listeners: descriptors of bound, listening sockets; duplicated, the caller keeps its own.
+            config: settings as ``conf.server_config()`` gives them.
+            spawn: starts one more daemon thread that calls ``work``.
+            access_log: hears of each exchange.
+            base_environ: entries of every environ; what a request says itself wins over them.
+
+        Raises:
+            TypeError: a setting that does not exist, or is of the wrong type.
+            ValueError: a setting out of bounds.
+            OSError: a descriptor that is no socket.
+        """
     def start(self) -> None:
-        """Starts accepting and returns."""
+        """Starts accepting, asks ``spawn`` for the first thread and returns.
+
+        Raises:
+            RuntimeError: started before, or by the process that this one was forked from.
+        """
     def work(self) -> None:
         """Runs requests on the calling thread until it has been idle for long or the server stops."""
     def stop(self, code: int = 1001, reason: str = "", timeout: float = 1.0) -> bool:
-        """Stops accepting, closes every socket with ``code`` and waits at most ``timeout`` seconds for the threads and
-        connections to end. True: all ended. Safe to call twice."""
+        """Stops accepting, closes every WebSocket and waits for threads and connections to end.
+
+        Only the first call's code counts. Waits at most ``timeout`` seconds; True: all ended.
+
+        Raises:
+            ValueError: a code that must not be sent, a reason of more than 123 bytes.
+        """
     @property
     def counts(self) -> dict[str, int]:
         """``http_threads``, ``websocket_threads``, ``idle_threads``, ``connections``."""
@@ -129,7 +153,7 @@ class Server:
 class FileWrapper:
     """``wsgi.file_wrapper`` of PEP 3333."""
 
-    def __init__(self, filelike: Any, block_size: int = 8192) -> None: ...
+    def __new__(cls, filelike: Any, block_size: int = 8192) -> Self: ...
     def __iter__(self) -> FileWrapper: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
@@ -138,4 +162,4 @@ def to_json(value: object) -> str:
     """What ``Connection.send`` would send for ``value``."""
 
 def shutdown() -> None:
-    """For ``atexit``: ends every connection; from now on no thread that waits in Rust comes back to Python."""
+    """For ``atexit``: ends every connection and keeps threads that wait in Rust from coming back."""

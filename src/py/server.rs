@@ -190,7 +190,7 @@ impl Server {
     }
 
     /// Stops accepting, closes every socket and waits for the threads and connections. True: all ended in time.
-    #[pyo3(signature = (code=close::GOING_AWAY, reason="", timeout=1.0))]
+    #[pyo3(signature = (code=1001, reason="", timeout=1.0))]
     fn stop(&self, py: Python<'_>, code: u16, reason: &str, timeout: f64) -> PyResult<bool> {
         if self.core.process != process::id() {
             // Nothing of it runs here.

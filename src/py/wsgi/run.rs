@@ -83,12 +83,13 @@ impl Service {
             Ok(prepared) => prepared,
             Err(error) => return refuse(py, &head, &response, &error),
         };
-        let (head, environ) = (&head, &environ);
-        Running { service: self, head, environ, input: &input, response, upgrade, started }.run();
+        Running { service: self, head: &head, environ: &environ, input: &input, response, upgrade, started }
+            .run();
         input.get().close();
         // Taken out under the lock, dropped without it.
         let opening = opening.lock().take();
         drop(opening);
+        call::release(environ.into_any());
     }
 
     /// Answers 503: no thread can be spared for the exchange.
