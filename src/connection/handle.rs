@@ -1,14 +1,27 @@
 //! A connection as views and other threads see it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt,
+    os::fd::RawFd,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
-use super::{driver::Driver, waker::Wake};
+use super::{
+    driver::Driver,
+    mailbox::{PutError, TakeError},
+    shared::Shared,
+    waker::Wake,
+};
 use crate::{
-    config::ConnectionConfig,
+    config::{ConnectionConfig, SlowClient},
     error::{CloseReason, ReceiveError, SendError},
-    wire::message::Message,
+    wire::{
+        close::{GOING_AWAY, TRY_AGAIN_LATER},
+        message::Message,
+    },
 };
 
 /// How long a sender waits for room in the outbox.
@@ -30,13 +43,25 @@ pub enum Taken {
 }
 
 /// A live WebSocket, seen from anywhere; cheap to clone. No method needs a tokio context.
-#[derive(Clone, Debug)]
-pub struct Connection {}
+///
+/// When the last clone is dropped nobody can receive, send or close any more, so the connection closes then, with 1001:
+/// this side has gone away, which is neither an error nor a purpose fulfilled. What is queued is still sent.
+#[derive(Clone)]
+pub struct Connection(Arc<Handle>);
+
+/// A connection that does not keep itself open.
+#[derive(Clone)]
+pub struct WeakConnection(Weak<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+}
 
 /// Makes a connection and the driver that will serve it. Messages may be sent at once; they wait for the driver.
+/// `peer` is the peer's address, for logs.
 pub fn open(config: Arc<ConnectionConfig>, peer: String) -> (Connection, Driver) {
-    let _ = (config, peer);
-    todo!()
+    let shared = Arc::new(Shared::new(config, peer));
+    (Connection(Arc::new(Handle { shared: Arc::clone(&shared) })), Driver::new(shared))
 }
 
 impl Connection {
@@ -46,8 +71,15 @@ impl Connection {
     /// # Errors
     /// The time ran out, or the connection ended and every message that came before has been taken.
     pub fn receive(&self, timeout: Option<Duration>) -> Result<Message, ReceiveError> {
-        let _ = timeout;
-        todo!()
+        let shared = self.shared();
+        match shared.inbox.take(timeout) {
+            Ok(message) => {
+                shared.refresh_readiness();
+                Ok(message)
+            }
+            Err(TakeError::TimedOut) => Err(ReceiveError::TimedOut),
+            Err(TakeError::Closed) => Err(ReceiveError::Closed(shared.reason_or_lost())),
+        }
     }
 
     /// Takes the next message if one waits. Never blocks.
@@ -55,81 +87,158 @@ impl Connection {
     /// # Errors
     /// The connection ended and every message that came before has been taken.
     pub fn receive_now(&self) -> Result<Taken, ReceiveError> {
-        todo!()
+        let shared = self.shared();
+        match shared.inbox.take_now() {
+            Ok(Some(message)) => {
+                shared.refresh_readiness();
+                Ok(Taken::Message(message))
+            }
+            Ok(None) => Ok(Taken::Empty),
+            Err(_) => Err(ReceiveError::Closed(shared.reason_or_lost())),
+        }
     }
 
     /// Waits until a message or the end can be taken, without taking it. False: the time ran out.
     pub fn wait_readable(&self, timeout: Option<Duration>) -> bool {
-        let _ = timeout;
-        todo!()
+        self.shared().inbox.wait(timeout)
     }
 
     /// Messages that wait to be taken.
     pub fn pending(&self) -> usize {
-        todo!()
+        self.shared().inbox.len()
     }
 
     /// Calls `waker` once when a message or the end can be taken (at once if it already can).
     pub fn wake_when_readable(&self, waker: Arc<dyn Wake>) {
-        let _ = waker;
-        todo!()
+        self.shared().inbox.wake_when_readable(waker);
     }
 
-    /// Queues an encoded frame (see [`crate::wire::frame`]).
+    /// Queues an encoded frame (see [`crate::wire::frame`]). Frames of one thread keep their order; those of several
+    /// threads never mix. An [`Patience::Owner`] blocks while the outbox is full, nobody else ever does.
     ///
     /// # Errors
     /// The connection is closing or closed, or the client is too slow.
     pub fn send(&self, frame: Bytes, patience: Patience) -> Result<(), SendError> {
-        let _ = (frame, patience);
-        todo!()
+        let shared = self.shared();
+        // The fourth bit of the opcode marks a control frame (RFC 6455 section 5.2).
+        let is_message = frame.first().is_some_and(|first| first & 0x08 == 0);
+        let size = frame.len();
+        let mut outcome = match patience {
+            Patience::Owner => shared.outbox.put(frame, Some(shared.config.send_timeout)),
+            Patience::Other => shared.outbox.put_now(frame),
+        };
+        if patience == Patience::Other && shared.config.slow_client == SlowClient::DropOldest {
+            outcome = match outcome {
+                Err(PutError::Full(frame)) => shared.outbox.put_displacing(frame).map(|dropped| {
+                    shared.tally.dropped(dropped.len());
+                }),
+                other => other,
+            };
+        }
+        match outcome {
+            Ok(()) => {
+                shared.tally.sent(is_message, size);
+                Ok(())
+            }
+            Err(PutError::Closed(_)) => Err(SendError::Closed(shared.reason_or_lost())),
+            Err(PutError::Full(_)) => {
+                shared.close(TRY_AGAIN_LATER, "the client reads too slowly");
+                Err(SendError::SlowClient)
+            }
+        }
     }
 
     /// Starts the closing handshake after what is queued; what arrives from now on is not delivered, what arrived
     /// before stays readable. Only the first call, or the peer's Close, counts. Never blocks.
+    ///
+    /// `code` must be one that may be sent (see [`crate::wire::close::may_be_sent`]); a reason of more than 123 bytes is
+    /// cut on the wire.
     pub fn close(&self, code: u16, reason: &str) {
-        let _ = (code, reason);
-        todo!()
+        self.shared().close(code, reason);
     }
 
     /// Waits until the driver has let go of the socket. False: the time ran out.
     pub fn wait_closed(&self, timeout: Option<Duration>) -> bool {
-        let _ = timeout;
-        todo!()
+        self.shared().finished.wait(timeout)
     }
 
     /// How it ended, or is about to: set as soon as a Close was sent or received or the peer is lost.
     pub fn close_reason(&self) -> Option<CloseReason> {
-        todo!()
+        self.shared().reason()
     }
 
     /// A descriptor that is readable while a message or the end waits (for `select`). Made at the first call, kept by
-    /// the connection, closed with it; never read or closed by the caller.
+    /// the connection, closed with its last clone; never read or closed by the caller. An executed program does not
+    /// inherit it.
     ///
     /// # Errors
     /// The operating system has no descriptor left.
-    pub fn readiness_fd(&self) -> std::io::Result<std::os::fd::RawFd> {
-        todo!()
+    pub fn readiness_fd(&self) -> std::io::Result<RawFd> {
+        let shared = self.shared();
+        shared.readiness.descriptor(|| shared.inbox.is_readable())
     }
 
     /// From now on Pings and Pongs (and the Close) of the peer are kept for [`Connection::take_control_frames`]
     /// (a bounded number; the oldest go first).
     pub fn observe_control_frames(&self) {
-        todo!()
+        self.shared().observe_control_frames();
     }
 
     /// The control frames kept, oldest first: opcode and payload.
     pub fn take_control_frames(&self) -> Vec<(u8, Bytes)> {
-        todo!()
+        self.shared().take_control_frames()
     }
 
     /// The peer's address, for logs.
     pub fn peer(&self) -> &str {
-        todo!()
+        &self.shared().peer
     }
 
     /// Counts of what went each way, for the log line at the close.
     pub fn counts(&self) -> Counts {
-        todo!()
+        self.shared().tally.counts()
+    }
+
+    /// For a list of connections that must not keep them open.
+    pub fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.0))
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+}
+
+impl WeakConnection {
+    /// The connection, while anybody else still has it.
+    pub fn upgrade(&self) -> Option<Connection> {
+        self.0.upgrade().map(Connection)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.readiness.close();
+        self.shared.close(GOING_AWAY, "");
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shared = self.shared();
+        formatter
+            .debug_struct("Connection")
+            .field("peer", &shared.peer)
+            .field("inbox", &shared.inbox)
+            .field("outbox", &shared.outbox)
+            .field("close_reason", &shared.reason())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WeakConnection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("WeakConnection")
     }
 }
 

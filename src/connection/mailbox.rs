@@ -20,6 +20,7 @@ use super::{
     sync::Mutex,
     waker::{ThreadWaker, Waiter, Waiters, Wake, Wakes, deadline_after},
 };
+use crate::wire::message::Message;
 
 /// Slots an empty queue may keep; what a burst needed beyond is given back.
 const KEPT_SLOTS: usize = 64;
@@ -33,6 +34,12 @@ pub trait Weigh {
 impl Weigh for bytes::Bytes {
     fn weight(&self) -> usize {
         self.len()
+    }
+}
+
+impl Weigh for Message {
+    fn weight(&self) -> usize {
+        self.payload.len()
     }
 }
 

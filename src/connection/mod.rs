@@ -1,14 +1,24 @@
 //! A live WebSocket: two mailboxes, and the one task that moves bytes between them and the socket.
 
 #[cfg(not(loom))]
+mod clock;
+#[cfg(not(loom))]
 mod driver;
 #[cfg(not(loom))]
 mod handle;
 pub mod mailbox;
+#[cfg(not(loom))]
+mod reader;
+#[cfg(not(loom))]
+mod readiness;
+#[cfg(not(loom))]
+mod shared;
 mod sync;
 pub mod waker;
+#[cfg(not(loom))]
+mod writer;
 
 #[cfg(not(loom))]
 pub use driver::Driver;
 #[cfg(not(loom))]
-pub use handle::{Connection, Counts, Patience, Taken, open};
+pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open};

@@ -50,14 +50,14 @@ impl<T: Weigh> Mailbox<T> {
         })
     }
 
-    /// Whether a light item could be put; `Ready(false)`: never again, the mailbox is closed. A task that finds no room
-    /// is woken when half of it is free, so that it works in batches and not item by item.
-    pub fn poll_room(&self, context: &Context<'_>) -> Poll<bool> {
+    /// Whether an item of `weight` could be put; `Ready(false)`: never again, the mailbox is closed. A task that finds no
+    /// room is woken when half of the mailbox is free, so that it works in batches and not item by item.
+    pub fn poll_room(&self, context: &Context<'_>, weight: usize) -> Poll<bool> {
         self.change(|state, _| {
             if state.closed {
                 return Poll::Ready(false);
             }
-            if self.fits(state, 1) {
+            if self.fits(state, weight) {
                 return Poll::Ready(true);
             }
             state.room_watchers.add(Waiter::Task(context.waker().clone()));

@@ -1,0 +1,127 @@
+//! When a driver pings, gives up waiting, or takes its peer for lost.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::config::ConnectionConfig;
+
+/// Far enough to be never, near enough for every clock.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// What has to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alarm {
+    /// Send a Ping.
+    Ping,
+    /// Give up the socket.
+    Lost,
+}
+
+/// The times of one connection. It only computes; the driver owns the timer.
+///
+/// Any byte of the peer counts as an answer to a Ping: it proves as much as a Pong does. While a Ping waits for room in
+/// the socket, a byte that the socket takes counts as well, so that a slow download is not a lost peer.
+#[derive(Debug)]
+pub(super) struct Clock {
+    config: Arc<ConnectionConfig>,
+    started: Instant,
+    next_ping: Option<Instant>,
+    unanswered_since: Option<Instant>,
+    /// Set once the connection is closing; nothing is pinged any more.
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    deadline: Instant,
+    /// The last deadline that may be set while what is queued is written.
+    latest: Option<Instant>,
+}
+
+impl Clock {
+    pub(super) fn new(config: Arc<ConnectionConfig>, now: Instant) -> Self {
+        let next_ping = config.ping_interval.map(|interval| after(now, interval));
+        Self { config, started: now, next_ping, unanswered_since: None, end: None }
+    }
+
+    /// The time to begin with.
+    pub(super) fn first_alarm(&self) -> Instant {
+        self.next_ping.unwrap_or_else(|| after(self.started, NEVER))
+    }
+
+    /// The time of the next alarm.
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        match self.end {
+            Some(end) => Some(end.deadline),
+            None => {
+                let lost = self.unanswered_since.map(|since| after(since, self.config.ping_timeout));
+                self.next_ping.into_iter().chain(lost).min()
+            }
+        }
+    }
+
+    /// The peer has sent something.
+    pub(super) fn heard(&mut self) {
+        self.unanswered_since = None;
+    }
+
+    /// The socket has taken something; `ping_waited`: a Ping, or what stands before it.
+    pub(super) fn wrote(&mut self, ping_waited: bool) {
+        // The clock is read only where the time matters: not in the open state without a Ping on its way.
+        if ping_waited && self.unanswered_since.is_some() {
+            self.unanswered_since = Some(Instant::now());
+        }
+        if let Some(End { deadline, latest: Some(latest) }) = &mut self.end {
+            *deadline = after(Instant::now(), self.config.close_timeout).min(*latest);
+        }
+    }
+
+    /// What is queued is to be written, with the Close behind it.
+    pub(super) fn begin_flush(&mut self) {
+        let now = Instant::now();
+        let deadline = after(now, self.config.close_timeout);
+        self.end = Some(End { deadline, latest: Some(deadline.max(after(now, self.config.send_timeout))) });
+    }
+
+    /// The peer has to do the next step.
+    pub(super) fn begin_wait(&mut self) {
+        self.end = Some(End { deadline: after(Instant::now(), self.config.close_timeout), latest: None });
+    }
+
+    /// What is due at `now`. `is_stalled`: the view leaves its messages unread, so that an answer may be there and not
+    /// have been seen; that is not the peer's fault, and nothing is lost for it.
+    pub(super) fn ring(&mut self, now: Instant, is_stalled: bool, ping_waits: bool) -> Option<Alarm> {
+        if let Some(end) = &mut self.end {
+            if end.deadline > now {
+                return None;
+            }
+            if is_stalled {
+                end.deadline = after(now, self.config.close_timeout);
+                return None;
+            }
+            return Some(Alarm::Lost);
+        }
+        if let Some(since) = self.unanswered_since
+            && after(since, self.config.ping_timeout) <= now
+        {
+            if !is_stalled {
+                return Some(Alarm::Lost);
+            }
+            self.unanswered_since = Some(now);
+        }
+        if self.next_ping.is_some_and(|next| next <= now) {
+            self.next_ping = self.config.ping_interval.map(|interval| after(now, interval));
+            if !ping_waits {
+                self.unanswered_since = self.unanswered_since.or(Some(now));
+                return Some(Alarm::Ping);
+            }
+        }
+        None
+    }
+}
+
+/// `time + duration`, or as late as matters.
+fn after(time: Instant, duration: Duration) -> Instant {
+    time + duration.min(NEVER)
+}

@@ -1,0 +1,219 @@
+//! The reading half of a driver.
+
+use std::{
+    collections::VecDeque,
+    io,
+    mem::MaybeUninit,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+
+use super::{mailbox::Weigh, shared::Shared, writer::Writer};
+use crate::{
+    error::ProtocolError,
+    wire::{
+        close::CloseFrame,
+        protocol::{Event, Protocol},
+    },
+};
+
+/// Messages taken out of the bytes read before they are put into the inbox together.
+const BATCH_MESSAGES: usize = 256;
+
+/// What is read onto the stack, so that a connection that says little needs no buffer.
+const SHORT_READ_BYTES: usize = 4 << 10;
+
+/// What is read at once from a peer that says much, and how far a buffer grows ahead of the bytes that have arrived.
+const LONG_READ_BYTES: usize = 64 << 10;
+
+/// What a look at the socket brought.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Bytes; the messages in them are on their way into the inbox.
+    Bytes,
+    /// The peer's Close. Every message before it is in the inbox.
+    Close(Option<CloseFrame>),
+    /// Something RFC 6455 forbids. Every message before it is in the inbox.
+    Violation(ProtocolError),
+    /// The end of the stream, or an error: nothing more can be read.
+    Nothing,
+}
+
+/// Reads while the inbox has room and leaves the rest to TCP, which then makes the peer wait. That holds up the peer's
+/// Pings and its Close as well: what stands behind unread messages is not seen.
+///
+/// Holds no buffer while it waits for the first byte of a frame.
+#[derive(Debug)]
+pub(super) struct Reader {
+    protocol: Protocol,
+    input: BytesMut,
+    /// Messages that did not fit into the inbox yet.
+    received: VecDeque<crate::wire::message::Message>,
+    /// What ends the reading, once `received` is delivered.
+    end: Option<Heard>,
+    ended: bool,
+    stalled: bool,
+    read_bytes: usize,
+}
+
+impl Reader {
+    /// `early` is what came right behind the handshake.
+    pub(super) fn new(max_message_bytes: usize, early: Bytes) -> Self {
+        Self {
+            protocol: Protocol::new(max_message_bytes),
+            input: BytesMut::from(early),
+            received: VecDeque::new(),
+            end: None,
+            ended: false,
+            stalled: false,
+            read_bytes: SHORT_READ_BYTES,
+        }
+    }
+
+    /// Whether it waits for room in the inbox and not for the peer.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// Delivers, parses, and reads once. Pending: there is no room, or the peer says nothing. After anything but
+    /// [`Heard::Bytes`] it stays pending for ever.
+    pub(super) fn poll<S>(
+        &mut self,
+        socket: &mut S,
+        shared: &Shared,
+        writer: &mut Writer,
+        context: &mut Context<'_>,
+    ) -> Poll<Heard>
+    where
+        S: AsyncRead + Unpin,
+    {
+        if self.ended {
+            return Poll::Pending;
+        }
+        loop {
+            self.stalled = !self.deliver(shared, context);
+            if self.stalled {
+                return Poll::Pending;
+            }
+            if let Some(end) = self.end.take() {
+                self.ended = true;
+                self.input = BytesMut::new();
+                return Poll::Ready(end);
+            }
+            if !self.parse(shared, writer) {
+                break;
+            }
+        }
+        self.stalled = shared.inbox.poll_room(context, 1).is_pending();
+        if self.stalled {
+            return Poll::Pending;
+        }
+        match ready!(self.poll_read(socket, context)) {
+            Ok(read) if read > 0 => {
+                self.parse(shared, writer);
+                self.stalled = !self.deliver(shared, context);
+                Poll::Ready(Heard::Bytes)
+            }
+            Ok(_) | Err(_) => {
+                self.ended = true;
+                Poll::Ready(Heard::Nothing)
+            }
+        }
+    }
+
+    /// Puts what was received into the inbox, with one wake for all of it. False: there was no room for everything; the
+    /// task is woken when there is.
+    fn deliver(&mut self, shared: &Shared, context: &Context<'_>) -> bool {
+        while let Some(first) = self.received.front() {
+            let weight = first.weight();
+            match shared.inbox.put_many_now(&mut self.received) {
+                Ok(0) if shared.inbox.poll_room(context, weight).is_pending() => return false,
+                Ok(0) => {}
+                Ok(_) => shared.refresh_readiness(),
+                // This side has closed: what arrives from then on is not delivered.
+                Err(_) => self.received.clear(),
+            }
+        }
+        // Small bursts reuse the room; what a large one needed is given back.
+        self.received.shrink_to(8);
+        true
+    }
+
+    /// Takes messages out of the input until there are enough for one delivery. False: there was nothing to take.
+    fn parse(&mut self, shared: &Shared, writer: &mut Writer) -> bool {
+        let mut found = false;
+        while self.received.len() < BATCH_MESSAGES && self.end.is_none() {
+            match self.protocol.receive(&mut self.input) {
+                Ok(None) => break,
+                Ok(Some(Event::Message(message))) => {
+                    shared.tally.received(message.payload.len());
+                    self.received.push_back(message);
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    shared.keep_control_frame(0x9, &payload);
+                    writer.pong(&payload);
+                }
+                Ok(Some(Event::Pong(payload))) => shared.keep_control_frame(0xA, &payload),
+                Ok(Some(Event::Close(frame))) => {
+                    shared.keep_control_frame(0x8, &close_payload(frame.as_ref()));
+                    self.end = Some(Heard::Close(frame));
+                }
+                Err(error) => self.end = Some(Heard::Violation(error)),
+            }
+            found = true;
+        }
+        found
+    }
+
+    fn poll_read<S>(&mut self, socket: &mut S, context: &mut Context<'_>) -> Poll<io::Result<usize>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let missing = self.protocol.missing_bytes(&self.input);
+        let wanted = missing.min(LONG_READ_BYTES.max(self.input.len())).max(self.read_bytes);
+        let (read, offered) = if wanted <= SHORT_READ_BYTES {
+            (self.read_short(socket, context), SHORT_READ_BYTES)
+        } else {
+            self.input.reserve(wanted);
+            let offered = self.input.capacity() - self.input.len();
+            (pin!(socket.read_buf(&mut self.input)).poll(context), offered)
+        };
+        match read {
+            Poll::Ready(Ok(read)) if read == offered => {
+                self.read_bytes = (self.read_bytes * 4).min(LONG_READ_BYTES);
+            }
+            Poll::Ready(Ok(read)) if read <= SHORT_READ_BYTES => self.read_bytes = SHORT_READ_BYTES,
+            Poll::Ready(_) => {}
+            Poll::Pending => self.let_go(),
+        }
+        read
+    }
+
+    fn read_short<S>(&mut self, socket: &mut S, context: &mut Context<'_>) -> Poll<io::Result<usize>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let mut chunk = [MaybeUninit::uninit(); SHORT_READ_BYTES];
+        let mut chunk = ReadBuf::uninit(&mut chunk);
+        ready!(Pin::new(socket).poll_read(context, &mut chunk))?;
+        self.input.extend_from_slice(chunk.filled());
+        Poll::Ready(Ok(chunk.filled().len()))
+    }
+
+    /// Gives memory back before a pause whose length nobody knows.
+    fn let_go(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        } else if self.input.len() <= SHORT_READ_BYTES && self.input.capacity() > 2 * SHORT_READ_BYTES {
+            self.input = BytesMut::from(&self.input[..]);
+        }
+    }
+}
+
+/// A Close's payload as it came (RFC 6455 section 5.5.1).
+fn close_payload(frame: Option<&CloseFrame>) -> Vec<u8> {
+    frame.map(|frame| [&frame.code.to_be_bytes(), frame.reason.as_bytes()].concat()).unwrap_or_default()
+}

@@ -1,0 +1,174 @@
+//! What the handles of a connection and its driver share.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{handle::Counts, mailbox::Mailbox, readiness::Readiness};
+use crate::{
+    config::ConnectionConfig,
+    error::{CloseReason, ClosedBy},
+    wire::{
+        close::{ABNORMAL, CloseFrame},
+        frame,
+        message::Message,
+    },
+};
+
+/// Control frames kept for a caller who observes them.
+const KEPT_CONTROL_FRAMES: usize = 64;
+
+/// Frames in the outbox, whatever their size: an empty message takes memory too.
+const OUTBOX_FRAMES: usize = 64 << 10;
+
+pub(super) struct Shared {
+    pub(super) config: Arc<ConnectionConfig>,
+    pub(super) peer: String,
+    /// Messages for the view. Closed as soon as nothing more will be delivered.
+    pub(super) inbox: Mailbox<Message>,
+    /// Encoded frames for the peer. Closed as soon as nothing more will be sent but the Close.
+    pub(super) outbox: Mailbox<Bytes>,
+    /// Closed when the driver has let go of the socket.
+    pub(super) finished: Mailbox<Infallible>,
+    pub(super) readiness: Readiness,
+    pub(super) tally: Tally,
+    ending: Mutex<Ending>,
+    /// `None` until somebody observes them.
+    control_frames: Mutex<Option<VecDeque<(u8, Bytes)>>>,
+}
+
+/// How the connection ends: whoever ends it first has said so.
+#[derive(Default)]
+struct Ending {
+    reason: Option<CloseReason>,
+    close_frame: Option<Bytes>,
+}
+
+impl Shared {
+    pub(super) fn new(config: Arc<ConnectionConfig>, peer: String) -> Self {
+        Self {
+            inbox: Mailbox::new(config.inbox_messages, config.inbox_bytes),
+            outbox: Mailbox::new(OUTBOX_FRAMES, config.outbox_bytes),
+            finished: Mailbox::new(1, 0),
+            readiness: Readiness::default(),
+            tally: Tally::default(),
+            ending: Mutex::default(),
+            control_frames: Mutex::default(),
+            config,
+            peer,
+        }
+    }
+
+    /// Ends it from this side: the queue is written, then a Close with `code` and `reason`.
+    pub(super) fn close(&self, code: u16, reason: &str) {
+        let close = CloseFrame { code, reason: reason.to_owned() };
+        let close_frame = frame::encode_close(Some(&close));
+        self.end(CloseReason { code, reason: close.reason, by: ClosedBy::Us }, Some(close_frame));
+    }
+
+    /// Nothing more can come from the peer or go to it.
+    pub(super) fn lose(&self) {
+        self.end(lost(), None);
+        self.outbox.close_and_clear();
+    }
+
+    /// Closes both mailboxes for a reason, which is known before anybody can see that they are closed. Only the first
+    /// reason counts.
+    pub(super) fn end(&self, reason: CloseReason, close_frame: Option<Bytes>) {
+        {
+            let mut ending = self.ending.lock();
+            if ending.reason.is_none() {
+                *ending = Ending { reason: Some(reason), close_frame };
+            }
+        }
+        self.outbox.close();
+        self.inbox.close();
+        self.refresh_readiness();
+    }
+
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        self.ending.lock().reason.clone()
+    }
+
+    /// As [`Shared::reason`], for a mailbox that is closed. The outbox alone closes without a reason when a write has
+    /// failed and what the peer sent before is still being read.
+    pub(super) fn reason_or_lost(&self) -> CloseReason {
+        self.reason().unwrap_or_else(lost)
+    }
+
+    /// The Close to write behind the queue.
+    pub(super) fn close_frame(&self) -> Option<Bytes> {
+        self.ending.lock().close_frame.clone()
+    }
+
+    /// To be called after every change of the inbox.
+    pub(super) fn refresh_readiness(&self) {
+        self.readiness.refresh(|| self.inbox.is_readable());
+    }
+
+    pub(super) fn observe_control_frames(&self) {
+        self.control_frames.lock().get_or_insert_default();
+    }
+
+    /// Keeps a copy of a control frame, if anybody observes them.
+    pub(super) fn keep_control_frame(&self, opcode: u8, payload: &[u8]) {
+        if let Some(kept) = &mut *self.control_frames.lock() {
+            if kept.len() == KEPT_CONTROL_FRAMES {
+                kept.pop_front();
+            }
+            kept.push_back((opcode, Bytes::copy_from_slice(payload)));
+        }
+    }
+
+    pub(super) fn take_control_frames(&self) -> Vec<(u8, Bytes)> {
+        self.control_frames.lock().as_mut().map(|kept| kept.drain(..).collect()).unwrap_or_default()
+    }
+}
+
+fn lost() -> CloseReason {
+    CloseReason { code: ABNORMAL, reason: String::new(), by: ClosedBy::Lost }
+}
+
+/// What went each way so far.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    received_messages: AtomicU64,
+    received_bytes: AtomicU64,
+    sent_messages: AtomicU64,
+    sent_bytes: AtomicU64,
+    dropped_messages: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn received(&self, payload_bytes: usize) {
+        self.received_messages.fetch_add(1, Ordering::Relaxed);
+        self.received_bytes.fetch_add(payload_bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, is_message: bool, encoded_bytes: usize) {
+        self.sent_messages.fetch_add(u64::from(is_message), Ordering::Relaxed);
+        self.sent_bytes.fetch_add(encoded_bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn dropped(&self, messages: usize) {
+        self.dropped_messages.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            received_messages: self.received_messages.load(Ordering::Relaxed),
+            received_bytes: self.received_bytes.load(Ordering::Relaxed),
+            sent_messages: self.sent_messages.load(Ordering::Relaxed),
+            sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
+            dropped_messages: self.dropped_messages.load(Ordering::Relaxed),
+        }
+    }
+}
