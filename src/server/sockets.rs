@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::socket::Socket;
 use crate::{
     config::ConnectionConfig,
-    connection::{self, Connection, Driver},
+    connection::{self, Connection, Driver, WeakConnection},
 };
 
 /// The open WebSockets of a server.
@@ -26,7 +26,8 @@ pub(super) struct Registry {
 
 #[derive(Debug, Default)]
 struct Open {
-    connections: HashMap<u64, Connection>,
+    /// Weak: a WebSocket that no view can reach any more closes, though it is listed here.
+    connections: HashMap<u64, WeakConnection>,
     /// The Close every WebSocket gets from now on.
     closing: Option<(u16, String)>,
 }
@@ -39,7 +40,8 @@ impl Registry {
             return;
         }
         open.closing = Some((code, reason.to_owned()));
-        let connections: Vec<Connection> = open.connections.values().cloned().collect();
+        let connections: Vec<Connection> =
+            open.connections.values().filter_map(WeakConnection::upgrade).collect();
         drop(open);
         for connection in connections {
             connection.close(code, reason);
@@ -50,7 +52,7 @@ impl Registry {
         let identity = self.identities.fetch_add(1, Ordering::Relaxed);
         let mut open = self.state.lock();
         let closing = open.closing.clone();
-        open.connections.insert(identity, connection.clone());
+        open.connections.insert(identity, connection.downgrade());
         drop(open);
         if let Some((code, reason)) = closing {
             connection.close(code, &reason);
@@ -68,9 +70,7 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let removed = self.registry.state.lock().connections.remove(&self.identity);
-        // The handle is dropped here, with the lock released.
-        drop(removed);
+        self.registry.state.lock().connections.remove(&self.identity);
     }
 }
 

@@ -9,4 +9,5 @@ mod responses;
 mod site;
 mod stopping;
 mod volume;
+mod websockets;
 mod workers;
