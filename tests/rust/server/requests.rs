@@ -84,6 +84,17 @@ fn connection_of_http_1_0_closes_after_the_response() {
 }
 
 #[test]
+fn connection_of_http_1_0_that_asks_to_be_kept_is_kept() {
+    let site = echo_line();
+    let mut client = site.connect();
+    for _ in 0..2 {
+        let received = client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").receive();
+        assert_eq!(received.field("connection"), Some("keep-alive"));
+        assert_eq!(received.body, "GET / HTTP/1.0");
+    }
+}
+
+#[test]
 fn connection_close_is_honoured_and_told() {
     let site = hello();
     let mut client = site.connect();

@@ -126,6 +126,15 @@ fn statuses_without_a_body_are_sent_without_it() {
 }
 
 #[test]
+fn informational_status_is_no_answer() {
+    let site = Site::serving(ServerConfig::default(), |exchange, _| {
+        exchange.reply.send(status(StatusCode::PROCESSING), Bytes::new()).unwrap();
+    });
+    let text = site.connect().send(GET).receive_rest().unwrap();
+    assert!(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{text}");
+}
+
+#[test]
 fn empty_response_tells_its_length() {
     let site = Site::serving(ServerConfig::default(), |exchange, _| answer(exchange, ""));
     let received = site.connect().send(GET).receive();

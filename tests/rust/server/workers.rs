@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, mpsc::Receiver},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -287,4 +288,26 @@ fn one_thread_serves_a_thousand_requests_of_one_client() {
     let workers: &Arc<Workers> = &site.workers;
     until_equal(&0, || workers.counts().http + workers.counts().starting);
     assert!(workers.counts().idle <= 3, "{:?}", workers.counts());
+}
+
+#[test]
+fn threads_that_leave_as_soon_as_they_may_lose_no_request() {
+    for linger in [Duration::ZERO, Duration::from_micros(50)] {
+        let config = ServerConfig { thread_linger: linger, http_threads: 4, ..Default::default() };
+        let site = Site::serving(config, |exchange, _| answer(exchange, "again"));
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut client = site.connect();
+                    for _ in 0..200 {
+                        assert_eq!(client.send(GET).receive().body, "again");
+                    }
+                });
+            }
+        });
+        until_equal(&(0, 1), || {
+            let counts = site.workers.counts();
+            (counts.http + counts.starting, counts.idle)
+        });
+    }
 }
