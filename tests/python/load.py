@@ -7,9 +7,16 @@ Its own frames are masked with the key 0, so that the payload stands in the fram
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import select
+import subprocess
+import sys
 import time
-from dataclasses import dataclass, field
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 _ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -76,7 +83,6 @@ class Report:
 
     replies: int = 0
     wrong: int = 0
-    http_seconds: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -85,27 +91,30 @@ def percentile(values: list[float], percent: float) -> float:
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
-async def http_get(host: str, port: int, path: str) -> tuple[int, bytes]:
-    """A GET on a connection of its own: status and body."""
-    reader, writer = await asyncio.open_connection(host, port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
-    response = await reader.read()
-    writer.close()
-    head, _, body = response.partition(b"\r\n\r\n")
-    return int(head.split(b" ", 2)[1]), body
+@contextmanager
+def http_beside(address: tuple[str, int], path: str) -> Iterator[list[float]]:
+    """A GET every 100 ms, from a process of its own so that the load does not delay it.
+
+    The list holds the durations in seconds once the block has ended.
+    """
+    seconds: list[float] = []
+    command = [sys.executable, __file__, address[0], str(address[1]), path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
+        yield seconds
+        output, _ = probe.communicate()
+    assert probe.returncode == 0
+    seconds.extend(json.loads(output))
 
 
-async def probe_http(address: tuple[str, int], path: str, done: asyncio.Event, seconds: list[float]) -> None:
-    """A GET every 100 ms until `done`; its durations go into `seconds`."""
-    while not done.is_set():
+def probe_http(host: str, port: int, path: str) -> None:
+    """The process of `http_beside`: ends with standard input, then prints what it measured."""
+    seconds = []
+    while not select.select([sys.stdin], [], [], 0.1)[0]:
         begin = time.perf_counter()
-        status, _ = await http_get(*address, path)
+        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=60) as response:
+            response.read()
         seconds.append(time.perf_counter() - begin)
-        assert status == 200
-        try:
-            await asyncio.wait_for(done.wait(), 0.1)
-        except TimeoutError:
-            continue
+    json.dump(seconds, sys.stdout)
 
 
 async def open_many(address: tuple[str, int], path: str, clients: int, at_once: int = 50) -> list[Client]:
@@ -146,8 +155,13 @@ async def connect_echo_close(address: tuple[str, int], path: str, rounds: int, a
             client = await Client.open(*address, path)
             payload = b"%d" % number
             client.send(payload)
-            right += await client.receive() == (1, payload)
+            received = await client.receive()
+            right += received == (1, payload)
             await client.close()
 
     await asyncio.gather(*(worker() for _ in range(at_once)))
     return right
+
+
+if __name__ == "__main__":
+    probe_http(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from load import Report, connect_echo_close, echo, open_many, percentile, probe_http
+from load import Report, connect_echo_close, echo, http_beside, open_many, percentile
 from projects import Project, Running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -86,22 +86,19 @@ def test_1000_clients_lose_nothing_while_http_is_answered(running: Running):
     process = psutil.Process(running.process.pid)
     address = (running.host, running.port)
 
-    async def load() -> tuple[Report, list[float]]:
-        report, http_seconds = Report(), []
-        done = asyncio.Event()
-        probe = asyncio.create_task(probe_http(address, "/hello/", done, http_seconds))
+    async def load() -> Report:
+        report = Report()
         clients = await open_many(address, "/echo/", 1000)
         await echo(clients, 100, report)
-        done.set()
-        await probe
         for client in clients:
             await client.close()
-        return report, http_seconds
+        return report
 
     asyncio.run(connect_echo_close(address, "/echo/", 50))
     assert wait_until(lambda: len(process.net_connections()) <= 1)
     descriptors = process.num_fds()
-    report, http_seconds = asyncio.run(load())
+    with http_beside(address, "/hello/") as http_seconds:
+        report = asyncio.run(load())
     p99 = percentile(http_seconds, 99)
     print(
         f"\n1,000 clients × 100 echoes: {report.replies / report.seconds:,.0f} replies/s; "
