@@ -54,3 +54,21 @@ impl Assembly {
         Message { kind: self.kind, payload: Bytes::from(self.payload) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assembly_takes_memory_for_what_has_arrived_and_never_beyond_its_bound() {
+        let mut assembly = Assembly::new(Kind::Binary);
+        assembly.append(&[7; 100], 1 << 20);
+        assert_eq!(assembly.payload.capacity(), 100);
+        assembly.append(&[7; 1], 1 << 20);
+        assert_eq!(assembly.payload.capacity(), 200);
+        assembly.append(&[7; 100], 250);
+        assert_eq!(assembly.payload.capacity(), 250);
+        assembly.append(&[7; 49], 250);
+        assert_eq!(assembly.finish().payload, [7; 250][..]);
+    }
+}
