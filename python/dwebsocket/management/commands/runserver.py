@@ -9,8 +9,8 @@ import socketserver
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -31,6 +31,8 @@ _BACKLOG = 1024
 _STOP_SECONDS = 1.0
 # A reload has two seconds in all, of which finding the change and loading the project take most.
 _RELOAD_STOP_SECONDS = 0.3
+# Django looks once a second, which with the second that loading a project takes would be all there is.
+_LOOK_FOR_CHANGES_SECONDS = 0.5
 _CHILD_ENDS_ALONE_SECONDS = 0.25
 _CHILD_ENDS_SECONDS = 1.5
 
@@ -137,11 +139,9 @@ class Command(NextCommand):
         """Runs the server, or with autoreload the parent that starts it anew; closes sockets at the end."""
         code, seconds = server.GOING_AWAY, _STOP_SECONDS
         terminated = False
-        original = autoreload.restart_with_reloader
-        # Django's own kills the child at once, before its sockets have said goodbye.
-        autoreload.restart_with_reloader = restart_with_reloader
         try:
-            super().run(**options)
+            with our_autoreload():
+                super().run(**options)
         except SystemExit as ending:
             if ending.code == RELOAD:
                 code, seconds = server.SERVICE_RESTART, _RELOAD_STOP_SECONDS
@@ -149,7 +149,6 @@ class Command(NextCommand):
         except Terminated:
             terminated = True
         finally:
-            autoreload.restart_with_reloader = original
             ignore_signals()
             server.stop_all(code, seconds)
         if terminated:
@@ -160,6 +159,20 @@ class Command(NextCommand):
         super().on_bind(server_port)
         self.stdout.write(f"WebSockets are served by dwebsocket-rs {_core.__version__}.\n")
         self.stdout.flush()
+
+
+@contextmanager
+def our_autoreload() -> Iterator[None]:
+    """Puts our parts into Django's autoreload: it looks more often, and its parent lets a child end."""
+    theirs, seconds = autoreload.restart_with_reloader, autoreload.StatReloader.SLEEP_TIME
+    # Django's own kills the child at once, before its sockets have said goodbye.
+    autoreload.restart_with_reloader = restart_with_reloader
+    autoreload.StatReloader.SLEEP_TIME = min(seconds, _LOOK_FOR_CHANGES_SECONDS)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        autoreload.restart_with_reloader = theirs
+        autoreload.StatReloader.SLEEP_TIME = seconds
 
 
 def restart_with_reloader() -> int:
