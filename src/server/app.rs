@@ -7,7 +7,7 @@ use crate::wire::handshake::Handshake;
 
 /// An application the server calls for each request.
 ///
-/// `call` runs on a tokio thread: it never blocks; it hands the exchange to a thread (see [`super::workers`]).
+/// `call` runs on a tokio thread: it never blocks; it hands the exchange to a thread (see [`super::Workers`]).
 pub trait App: Send + Sync + 'static {
     /// Takes one exchange. Dropping it unanswered sends 500.
     fn call(&self, exchange: Exchange);

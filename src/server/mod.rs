@@ -1,6 +1,6 @@
 //! HTTP/1.1 on hyper and tokio, and the threads that run views.
 //!
-//! One task serves each client ([`http`]), and the socket becomes a WebSocket's when the application says so. Requests
+//! One task serves each client (`http`), and the socket becomes a WebSocket's when the application says so. Requests
 //! go to an [`App`]; the one for views is [`Workers`], from which threads take them. No task ever waits for a thread:
 //! bodies are bounded mailboxes on whose other side the thread waits.
 
