@@ -52,13 +52,11 @@ impl Clock {
 
     /// The time of the next alarm.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        match self.end {
-            Some(end) => Some(end.deadline),
-            None => {
-                let lost = self.unanswered_since.map(|since| after(since, self.config.ping_timeout));
-                self.next_ping.into_iter().chain(lost).min()
-            }
+        if let Some(end) = self.end {
+            return Some(end.deadline);
         }
+        let lost = self.unanswered_since.map(|since| after(since, self.config.ping_timeout));
+        self.next_ping.into_iter().chain(lost).min()
     }
 
     /// The peer has sent something.

@@ -30,13 +30,11 @@ impl Readiness {
     pub(super) fn descriptor(&self, is_readable: impl Fn() -> bool) -> io::Result<RawFd> {
         let raw = {
             let mut event = self.event.lock();
-            match &*event {
-                Some(event) => return Ok(event.descriptor.as_raw_fd()),
-                None => {
-                    let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-                    event.insert(Event { descriptor, readable: false }).descriptor.as_raw_fd()
-                }
+            if let Some(event) = &*event {
+                return Ok(event.descriptor.as_raw_fd());
             }
+            let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            event.insert(Event { descriptor, readable: false }).descriptor.as_raw_fd()
         };
         // Whoever changes the state from now on sees this; what was changed before, the refresh sees.
         self.made.store(true, Ordering::SeqCst);

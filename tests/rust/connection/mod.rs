@@ -1,1 +1,4 @@
 //! Tests of `connection`.
+
+mod closing;
+mod support;

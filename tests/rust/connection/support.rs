@@ -1,0 +1,101 @@
+//! A served connection with its peer at the other end.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use dwebsocket::{
+    config::ConnectionConfig,
+    connection::{Connection, Driver, open},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::protocol::{Message as PeerMessage, Role},
+};
+
+/// Longer than anything a test waits for; only a test that fails reaches it.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+pub(super) fn config(change: impl FnOnce(&mut ConnectionConfig)) -> Arc<ConnectionConfig> {
+    let mut config = ConnectionConfig { ping_interval: None, ..ConnectionConfig::default() };
+    change(&mut config);
+    Arc::new(config)
+}
+
+pub(super) fn opened(config: Arc<ConnectionConfig>) -> (Connection, Driver) {
+    open(config, "192.0.2.1:4711".to_owned())
+}
+
+/// A connection served over a pipe in memory of `capacity` bytes each way; the peer's end speaks raw bytes.
+pub(super) fn piped(
+    config: Arc<ConnectionConfig>,
+    capacity: usize,
+) -> (Connection, DuplexStream, JoinHandle<()>) {
+    let (connection, driver) = opened(config);
+    let (socket, peer) = duplex(capacity);
+    let task = tokio::spawn(driver.run(socket, Bytes::new()));
+    (connection, peer, task)
+}
+
+/// A pair of connected sockets on the loopback interface: ours, the peer's.
+pub(super) async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (accepted, peer) = tokio::join!(listener.accept(), TcpStream::connect(address));
+    let (socket, _) = accepted.unwrap();
+    socket.set_nodelay(true).unwrap();
+    (socket, peer.unwrap())
+}
+
+/// A connection served over TCP; the peer is tungstenite's client.
+pub(super) async fn over_tcp(
+    config: Arc<ConnectionConfig>,
+) -> (Connection, WebSocketStream<TcpStream>, JoinHandle<()>) {
+    let (connection, driver) = opened(config);
+    let (socket, peer) = tcp_pair().await;
+    let task = tokio::spawn(driver.run(socket, Bytes::new()));
+    (connection, WebSocketStream::from_raw_socket(peer, Role::Client, None).await, task)
+}
+
+/// Runs something that blocks a thread, as a view does.
+pub(super) async fn on_thread<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+/// A masked client frame with the mask 0, so that the payload can be read in the test.
+pub(super) fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ ..=125 => frame.push(0x80 | u8::try_from(length).unwrap()),
+        length @ ..=0xFFFF => {
+            frame.push(0xFE);
+            frame.extend(u16::try_from(length).unwrap().to_be_bytes());
+        }
+        length => {
+            frame.push(0xFF);
+            frame.extend((length as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+pub(super) fn text(text: &str) -> PeerMessage {
+    PeerMessage::text(text)
+}
+
+/// Reads exactly as many bytes as are expected, and compares.
+pub(super) async fn expect_bytes(peer: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
+    let mut read = vec![0; expected.len()];
+    peer.read_exact(&mut read).await.unwrap();
+    assert_eq!(read, expected);
+}
+
+pub(super) async fn send_bytes(peer: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) {
+    peer.write_all(bytes).await.unwrap();
+}
