@@ -47,7 +47,7 @@ def video_img_base64(
     *,
     quality: int = 80,
     pace: bool = True,
-    open_timeout_seconds: float = 10.0,
+    open_timeout_seconds: float = 15.0,
     read_timeout_seconds: float = 5.0,
 ) -> Frames:
     """Play a source frame by frame, each frame as base64 of a JPEG.
@@ -65,8 +65,10 @@ def video_img_base64(
             without this a ten-second clip is over in one. A live source needs no pace: it has its own. A
             reader who pauses goes on where it stopped, at the same rate. Turn it off to work through a file
             as fast as it can be read.
-        open_timeout_seconds: how long the source may take to open. Under ten seconds, slow streams open and
-            then give nothing.
+        open_timeout_seconds: how long the source may take to open and give its first frame. A stream without
+            sound takes 6 or 7 seconds: FFmpeg waits for the sound. Where that is known to be in vain,
+            `OPENCV_FFMPEG_CAPTURE_OPTIONS="rtsp_transport;tcp|analyzeduration;1000000"` in the environment
+            makes it 2. Under ten seconds, slow streams are given up that would have come.
         read_timeout_seconds: how long it may take from one frame to the next.
 
     Raises:

@@ -44,7 +44,7 @@ pub struct Facts {
 /// How long a source may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// To open; under 10 s many a network stream opens and then gives nothing.
+    /// To open and give the first picture; a stream that waits for its next key frame takes its time.
     pub open: Duration,
     /// From one picture to the next.
     pub read: Duration,
@@ -82,7 +82,8 @@ pub fn open(source: &Source, timeouts: Timeouts) -> Result<Box<dyn Capture>, Rea
                 CAP_PROP_OPEN_TIMEOUT_MSEC,
                 milliseconds(timeouts.open),
                 CAP_PROP_READ_TIMEOUT_MSEC,
-                milliseconds(timeouts.read),
+                // It holds for the first picture too, which may take as long as the opening.
+                milliseconds(timeouts.read.max(timeouts.open)),
             ]);
             // Named, because the automatic choice tries GStreamer first, which prints.
             VideoCapture::from_file_with_params(name, CAP_FFMPEG, &options)?

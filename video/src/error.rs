@@ -17,8 +17,8 @@ pub enum Reason {
     /// The source opened and ended without one picture.
     #[error("opened, but gave no picture")]
     NoPicture,
-    /// The source neither opened nor failed in time.
-    #[error("did not open within {0} s")]
+    /// The source neither opened and gave a picture nor failed in time.
+    #[error("did not open and give a picture within {0} s")]
     OpenTimedOut(f64),
     /// The source stalled.
     #[error("gave no picture for {0} s")]

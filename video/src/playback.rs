@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -244,6 +244,7 @@ enum Phase {
     /// No capture thread runs.
     #[default]
     Idle,
+    /// Until the first picture is there.
     Opening,
     Playing,
     /// The source has ended; a seek plays it again.
@@ -313,9 +314,11 @@ impl Shared {
         }
     }
 
-    /// Whether a call of OpenCV that began then and failed did so because its time ran out. OpenCV looks at the clock
-    /// every 100 ms or so, on either side of the limit.
-    fn ran_out(began: Instant, timeout: Duration) -> bool {
-        began.elapsed() >= timeout.mul_f64(0.95)
+    /// The timeout, if what began then has failed because its time ran out.
+    ///
+    /// OpenCV looks at the clock every 100 ms or so, on either side of the limit.
+    fn ran_out(&self, began: Instant, opening: bool) -> Option<Reason> {
+        let timeout = if opening { self.timeouts.open } else { self.timeouts.read };
+        (began.elapsed() >= timeout.mul_f64(0.95)).then(|| self.timed_out(opening))
     }
 }

@@ -9,16 +9,16 @@ use crate::exit;
 
 /// Opens the source and fills the slot until the source ends, fails, or this run is abandoned.
 pub(super) fn run(shared: &Shared, run: u64) {
-    let mut work = Work { shared, run, told: false };
+    let mut work = Work { shared, run, began: Instant::now(), told: false };
     // Everything between here and the end of a block with this guard is OpenCV, which may block.
     let inside = exit::enter();
-    let began = Instant::now();
     let mut capture = match (shared.opener)(shared.timeouts) {
         Ok(capture) => capture,
-        Err(Reason::NotOpened) if Shared::ran_out(began, shared.timeouts.open) => {
-            return work.end(Phase::Failed(Some(shared.timed_out(true))));
+        Err(reason) => {
+            let late =
+                matches!(reason, Reason::NotOpened).then(|| shared.ran_out(work.began, true)).flatten();
+            return work.end(Phase::Failed(Some(late.unwrap_or(reason))));
         }
-        Err(reason) => return work.end(Phase::Failed(Some(reason))),
     };
     drop(inside);
     let phase = work.opened(capture.facts()).then(|| work.play(capture.as_mut())).flatten();
@@ -35,6 +35,7 @@ pub(super) fn run(shared: &Shared, run: u64) {
 struct Work<'a> {
     shared: &'a Shared,
     run: u64,
+    began: Instant,
     told: bool,
 }
 
@@ -51,8 +52,6 @@ impl Work<'_> {
             return false;
         }
         state.facts = Some(facts);
-        state.phase = Phase::Playing;
-        state.busy_since = Some(Instant::now());
         drop(state);
         self.shared.arrived.notify_all();
         true
@@ -61,28 +60,27 @@ impl Work<'_> {
     /// Reads picture after picture; None when this run was abandoned.
     fn play(&mut self, capture: &mut dyn Capture) -> Option<Phase> {
         let recorded = capture.facts().recorded;
-        let mut untouched = true;
+        let (mut shown, mut sought) = (false, false);
         loop {
             let Job { seek_seconds, mut picture } = self.next_job(recorded)?;
-            let began = Instant::now();
+            sought |= seek_seconds.is_some();
+            let began = if shown { Instant::now() } else { self.began };
             let read = {
                 let _inside = exit::enter();
-                untouched &= seek_seconds.is_none();
-                seek_seconds
-                    .map_or(Ok(()), |seconds| capture.seek(seconds))
-                    .and_then(|()| capture.read(&mut picture))
+                let ready = seek_seconds.map_or(Ok(()), |seconds| capture.seek(seconds));
+                ready.and_then(|()| capture.read(&mut picture))
             };
             match read {
                 Ok(true) => {
-                    untouched = false;
+                    shown = true;
                     self.show(picture)?;
                 }
-                Ok(false) if self.sought()? => {}
-                Ok(false) if Shared::ran_out(began, self.shared.timeouts.read) => {
-                    return Some(Phase::Failed(Some(self.shared.timed_out(false))));
+                Ok(false) if self.seek_waits()? => {}
+                Ok(false) => {
+                    let empty = !shown && !sought;
+                    let late = self.shared.ran_out(began, !shown).or(empty.then_some(Reason::NoPicture));
+                    return Some(late.map_or(Phase::Ended, |reason| Phase::Failed(Some(reason))));
                 }
-                Ok(false) if untouched => return Some(Phase::Failed(Some(Reason::NoPicture))),
-                Ok(false) => return Some(Phase::Ended),
                 Err(reason) => return Some(Phase::Failed(Some(reason))),
             }
         }
@@ -96,7 +94,10 @@ impl Work<'_> {
             self.shared.wanted.wait(&mut state);
         }
         let state = self.owned(&mut state)?;
-        state.busy_since = Some(Instant::now());
+        // Opening lasts until the first picture.
+        if matches!(state.phase, Phase::Playing) {
+            state.busy_since = Some(Instant::now());
+        }
         Some(Job { seek_seconds: state.seek_seconds.take(), picture: state.spare.take().unwrap_or_default() })
     }
 
@@ -104,6 +105,7 @@ impl Work<'_> {
     fn show(&self, picture: Picture) -> Option<()> {
         let mut state = self.shared.state.lock();
         let state = self.owned(&mut state)?;
+        state.phase = Phase::Playing;
         state.spare = if state.seek_seconds.is_some() {
             Some(picture)
         } else {
@@ -114,7 +116,7 @@ impl Work<'_> {
     }
 
     /// Whether a seek waits: then an end just met is no end.
-    fn sought(&self) -> Option<bool> {
+    fn seek_waits(&self) -> Option<bool> {
         let mut state = self.shared.state.lock();
         Some(self.owned(&mut state)?.seek_seconds.is_some())
     }
