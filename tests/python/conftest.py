@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import signal
 import socket
@@ -16,7 +15,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-pytest_plugins = ["projects", "sites", *(["serving"] if importlib.util.find_spec("serving") else [])]
+pytest_plugins = ["browser", "projects", "serving", "sites", "sockets"]
 
 GRACE_SECONDS = 5.0
 """How long what a test stopped may take to be gone."""

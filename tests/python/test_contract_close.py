@@ -10,8 +10,6 @@ from dwebsocket.exceptions import ConnectionClosed
 from serving import PATIENCE
 from sockets import CLOSE
 
-pytest_plugins = ("serving", "sockets")
-
 
 def close_with_a_code(client):
     client.send(CLOSE, b"\x0f\xa1because")

@@ -11,8 +11,6 @@ from dwebsocket.exceptions import ConnectionClosed
 from serving import PATIENCE
 from sockets import until
 
-pytest_plugins = ("serving", "sockets")
-
 
 def test_received_text_is_bytes(sockets):
     ends = sockets.open()

@@ -16,8 +16,6 @@ from dwebsocket.websocket import WebSocket
 from serving import PATIENCE
 from sockets import BINARY, CLOSE, PING, PONG, TEXT, until
 
-pytest_plugins = ("serving", "sockets")
-
 
 def test_wait_takes_the_next_message(sockets):
     ends = sockets.open()

@@ -10,9 +10,6 @@ import pytest
 from dwebsocket.exceptions import ConnectionClosed
 from serving import PATIENCE
 
-pytest_plugins = ("serving", "sockets")
-
-
 # The ways of waiting, each a function of (websocket, seconds) that gives a message or None.
 
 

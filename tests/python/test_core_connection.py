@@ -7,8 +7,6 @@ from dwebsocket import _core
 from dwebsocket.exceptions import ConnectionClosed
 from serving import PATIENCE
 
-pytest_plugins = ("serving", "sockets")
-
 
 def test_the_core_raises_what_the_stub_promises(sockets):
     ends = sockets.open()

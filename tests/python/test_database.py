@@ -6,8 +6,6 @@ import pytest
 from django.db import OperationalError
 from dwebsocket import database
 
-pytest_plugins = ("serving", "sockets")
-
 
 class Database:
     """Stands for a database connection of Django."""

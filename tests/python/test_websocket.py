@@ -13,8 +13,6 @@ from dwebsocket.exceptions import ConnectionClosed, SlowClient
 from dwebsocket.websocket import WebSocket
 from serving import PATIENCE
 
-pytest_plugins = ("serving", "sockets")
-
 
 class Handshake:
     """An upgrade that nobody may accept."""

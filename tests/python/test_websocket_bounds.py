@@ -12,9 +12,6 @@ from dwebsocket import threads, websocket
 from dwebsocket.exceptions import ConnectionClosed
 from serving import PATIENCE
 
-pytest_plugins = ("serving", "sockets")
-
-
 # The owner, and the second of grace.
 
 
