@@ -68,6 +68,20 @@ def test_a_client_that_vanishes_is_logged_as_lost(echo_project: Project) -> None
     assert running.unexpected() == []
 
 
+def test_a_client_that_leaves_in_the_middle_of_a_response_is_no_error(echo_project: Project) -> None:
+    echo_project.write(
+        "views.py", VIEWS + '\ndef big(request):\n    return HttpResponse(b"x" * 50_000_000)\n'
+    )
+    echo_project.urls(*URLS, 'path("big/", views.big)')
+    running = echo_project.run()
+    with socket.create_connection((running.host, running.port), timeout=10) as client:
+        client.sendall(b"GET /big/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+    running.stderr.wait_for(r'"GET /big/ HTTP/1\.1" 200 \d+$')
+    assert running.get("/echo/") == (200, b"http")
+    assert running.unexpected() == []
+
+
 def test_the_traceback_of_a_sockets_view_looks_as_that_of_a_plain_view(echo_project: Project) -> None:
     running = echo_project.run()
     assert running.get("/broken/")[0] == 500
