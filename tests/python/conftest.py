@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -64,7 +65,7 @@ def _runtime() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left(_runtime: None) -> Iterator[None]:
+def _nothing_left(request: pytest.FixtureRequest, _runtime: None) -> Iterator[None]:
     """Fails a test that leaves a thread or a file descriptor behind."""
     threads = set(threading.enumerate())
     descriptors = open_descriptors()
@@ -74,8 +75,11 @@ def _nothing_left(_runtime: None) -> Iterator[None]:
     for thread in left:
         thread.join(max(0.0, deadline - time.monotonic()))
     assert not [thread.name for thread in left if thread.is_alive()], "threads left over"
-    # A descriptor closes on the runtime's thread, which tells nobody.
+    # A descriptor closes on the runtime's thread, which tells nobody, or with its last object: that may be in
+    # a cycle of references (an exception and its frame), or in what a fixture gave, which pytest keeps.
+    request.node.funcargs.clear()
     while (more := open_descriptors() - descriptors) and time.monotonic() < deadline:
+        gc.collect()
         time.sleep(0.01)
     assert not more, "file descriptors left over"
 
