@@ -10,28 +10,29 @@
 
 #![allow(unsafe_code, reason = "pyo3 declares these functions as never unwinding")]
 
+use std::{hint::black_box, mem::transmute, ptr::null_mut};
+
 use pyo3::{
     exceptions::PyAttributeError,
-    ffi,
+    ffi::{self, PyObject},
     prelude::*,
     types::{PyDict, PyString, PyTuple},
 };
 
 use super::runtime;
 
-unsafe extern "C-unwind" {
-    fn PyObject_Call(
-        callable: *mut ffi::PyObject,
-        arguments: *mut ffi::PyObject,
-        keywords: *mut ffi::PyObject,
-    ) -> *mut ffi::PyObject;
-    fn PyObject_GetAttr(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    fn PyObject_GetIter(object: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    fn PyIter_Next(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    fn Py_DecRef(object: *mut ffi::PyObject);
-}
+/// A function of CPython with one, two or three arguments, as pyo3 declares it.
+type One<T> = unsafe extern "C" fn(*mut PyObject) -> T;
+type Two = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+type Three = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 
-/// Parks the thread that drops it. On the way that does not unwind it is forgotten.
+/// The same as what it is: a function that may be unwound.
+type UnwindingOne<T> = unsafe extern "C-unwind" fn(*mut PyObject) -> T;
+type UnwindingTwo = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+type UnwindingThree =
+    unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
+
+/// Parks the thread that drops it.
 struct ParkInsteadOfUnwinding;
 
 impl Drop for ParkInsteadOfUnwinding {
@@ -40,13 +41,51 @@ impl Drop for ParkInsteadOfUnwinding {
     }
 }
 
-/// Runs one function of CPython that may run Python code.
+/// Runs what calls one function of CPython. Forgets the guard on the way that does not unwind.
 #[inline]
-fn guarded<T>(function: impl FnOnce() -> T) -> T {
+fn guarded<T>(call: impl FnOnce() -> T) -> T {
     let guard = ParkInsteadOfUnwinding;
-    let value = function();
+    let value = call();
     std::mem::forget(guard);
     value
+}
+
+// The functions are called through a pointer behind `black_box`: where LLVM recognises a function that pyo3 declares as
+// never unwinding, it leaves the guard's destructor out of the code.
+
+/// # Safety
+/// Attached, and the argument is what the function takes.
+unsafe fn one<T>(function: One<T>, argument: *mut PyObject) -> T {
+    // SAFETY: the two ABIs differ only in whether the callee may unwind; the rest is the caller's.
+    unsafe {
+        let function = transmute::<One<T>, UnwindingOne<T>>(black_box(function));
+        guarded(|| function(argument))
+    }
+}
+
+/// # Safety
+/// Attached, and the arguments are what the function takes.
+unsafe fn two(function: Two, first: *mut PyObject, second: *mut PyObject) -> *mut PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        let function = transmute::<Two, UnwindingTwo>(black_box(function));
+        guarded(|| function(first, second))
+    }
+}
+
+/// # Safety
+/// Attached, and the arguments are what the function takes.
+unsafe fn three(
+    function: Three,
+    first: *mut PyObject,
+    second: *mut PyObject,
+    third: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: as in `one`.
+    unsafe {
+        let function = transmute::<Three, UnwindingThree>(black_box(function));
+        guarded(|| function(first, second, third))
+    }
 }
 
 /// `callable(*arguments, **keywords)`.
@@ -58,11 +97,11 @@ pub(super) fn call<'py>(
     arguments: &Bound<'py, PyTuple>,
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let keywords = keywords.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    let keywords = keywords.map_or(null_mut(), Bound::as_ptr);
     // SAFETY: attached; the three are alive for the call, and a null pointer stands for no keywords. The result is a new
     // reference, or null with the exception set.
     unsafe {
-        let result = guarded(|| PyObject_Call(callable.as_ptr(), arguments.as_ptr(), keywords));
+        let result = three(ffi::PyObject_Call, callable.as_ptr(), arguments.as_ptr(), keywords);
         Bound::from_owned_ptr_or_err(callable.py(), result)
     }
 }
@@ -78,7 +117,7 @@ pub(super) fn attribute<'py>(
     let py = object.py();
     // SAFETY: attached; both are alive for the call. The result is a new reference, or null with the exception set.
     let result = unsafe {
-        let result = guarded(|| PyObject_GetAttr(object.as_ptr(), name.as_ptr()));
+        let result = two(ffi::PyObject_GetAttr, object.as_ptr(), name.as_ptr());
         Bound::from_owned_ptr_or_err(py, result)
     };
     match result {
@@ -107,7 +146,7 @@ pub(super) fn method<'py>(
 pub(super) fn iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: attached; the object is alive for the call. The result is a new reference, or null with the exception set.
     unsafe {
-        let result = guarded(|| PyObject_GetIter(object.as_ptr()));
+        let result = one(ffi::PyObject_GetIter, object.as_ptr());
         Bound::from_owned_ptr_or_err(object.py(), result)
     }
 }
@@ -121,7 +160,7 @@ pub(super) fn next<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'
     // SAFETY: attached; `PyObject_GetIter` gave the iterator. The result is a new reference, or null with the exception
     // set, or null without one at the end.
     let item = unsafe {
-        let item = guarded(|| PyIter_Next(iterator.as_ptr()));
+        let item = one(ffi::PyIter_Next, iterator.as_ptr());
         Bound::from_owned_ptr_or_opt(py, item)
     };
     match item {
@@ -134,5 +173,5 @@ pub(super) fn next<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'
 pub(super) fn release(object: Bound<'_, PyAny>) {
     let object = object.into_ptr();
     // SAFETY: attached, since it was bound; the reference was owned and is not used again.
-    unsafe { guarded(|| Py_DecRef(object)) }
+    unsafe { one(ffi::Py_DecRef, object) }
 }
