@@ -27,9 +27,17 @@ pub(super) struct Clock {
     config: Arc<ConnectionConfig>,
     started: Instant,
     next_ping: Option<Instant>,
-    unanswered_since: Option<Instant>,
+    unanswered: Option<Unanswered>,
     /// Set once the connection is closing; nothing is pinged any more.
     end: Option<End>,
+}
+
+/// The first Ping that was not answered.
+#[derive(Clone, Copy, Debug)]
+struct Unanswered {
+    since: Instant,
+    /// The socket has not taken it yet.
+    waits: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +50,7 @@ struct End {
 impl Clock {
     pub(super) fn new(config: Arc<ConnectionConfig>, now: Instant) -> Self {
         let next_ping = config.ping_interval.map(|interval| after(now, interval));
-        Self { config, started: now, next_ping, unanswered_since: None, end: None }
+        Self { config, started: now, next_ping, unanswered: None, end: None }
     }
 
     /// The time to begin with.
@@ -55,20 +63,20 @@ impl Clock {
         if let Some(end) = self.end {
             return Some(end.deadline);
         }
-        let lost = self.unanswered_since.map(|since| after(since, self.config.ping_timeout));
+        let lost = self.unanswered.map(|ping| after(ping.since, self.config.ping_timeout));
         self.next_ping.into_iter().chain(lost).min()
     }
 
     /// The peer has sent something.
     pub(super) fn heard(&mut self) {
-        self.unanswered_since = None;
+        self.unanswered = None;
     }
 
-    /// The socket has taken something; `ping_waited`: a Ping, or what stands before it.
-    pub(super) fn wrote(&mut self, ping_waited: bool) {
+    /// The socket has taken something; `ping_waits`: but not the whole Ping yet.
+    pub(super) fn wrote(&mut self, ping_waits: bool) {
         // The clock is read only where the time matters: not in the open state without a Ping on its way.
-        if ping_waited && self.unanswered_since.is_some() {
-            self.unanswered_since = Some(Instant::now());
+        if let Some(ping @ Unanswered { waits: true, .. }) = &mut self.unanswered {
+            *ping = Unanswered { since: Instant::now(), waits: ping_waits };
         }
         if let Some(End { deadline, latest: Some(latest) }) = &mut self.end {
             *deadline = after(Instant::now(), self.config.close_timeout).min(*latest);
@@ -100,18 +108,18 @@ impl Clock {
             }
             return Some(Alarm::Lost);
         }
-        if let Some(since) = self.unanswered_since
-            && after(since, self.config.ping_timeout) <= now
+        if let Some(ping) = &mut self.unanswered
+            && after(ping.since, self.config.ping_timeout) <= now
         {
             if !is_stalled {
                 return Some(Alarm::Lost);
             }
-            self.unanswered_since = Some(now);
+            ping.since = now;
         }
         if self.next_ping.is_some_and(|next| next <= now) {
             self.next_ping = self.config.ping_interval.map(|interval| after(now, interval));
             if !ping_waits {
-                self.unanswered_since = self.unanswered_since.or(Some(now));
+                self.unanswered = self.unanswered.or(Some(Unanswered { since: now, waits: true }));
                 return Some(Alarm::Ping);
             }
         }

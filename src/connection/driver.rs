@@ -180,12 +180,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return false;
         }
         let shared = &*self.driver.shared;
-        let ping_waited = self.writer.holds_ping();
         let Poll::Ready(wrote) = self.writer.poll(&mut self.socket, shared, context) else {
             return false;
         };
         match wrote {
-            Wrote::Bytes => self.clock.wrote(ping_waited),
+            Wrote::Bytes => self.clock.wrote(self.writer.holds_ping()),
             Wrote::Close => {
                 self.phase = if self.peer_has_ended { Phase::ShuttingDown } else { Phase::Awaiting };
                 self.clock.begin_wait();

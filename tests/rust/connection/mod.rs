@@ -1,4 +1,10 @@
 //! Tests of `connection`.
 
 mod closing;
+mod endings;
+mod mailbox;
+mod receiving;
+mod sending;
+mod slow_clients;
 mod support;
+mod timers;

@@ -1,11 +1,20 @@
 //! A served connection with its peer at the other end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake as TaskWake, Waker},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use dwebsocket::{
     config::ConnectionConfig,
-    connection::{Connection, Driver, open},
+    connection::{Connection, Driver, Taken, open, waker::Wake},
+    error::{CloseReason, ClosedBy, ReceiveError},
+    wire::message::Message,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -98,4 +107,100 @@ pub(super) async fn expect_bytes(peer: &mut (impl AsyncReadExt + Unpin), expecte
 
 pub(super) async fn send_bytes(peer: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) {
     peer.write_all(bytes).await.unwrap();
+}
+
+/// Counts its wakes, as a waker of ours and as one of a task.
+#[derive(Default)]
+pub(super) struct WakeCount(AtomicUsize);
+
+impl WakeCount {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for WakeCount {
+    fn wake(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl TaskWake for WakeCount {
+    fn wake(self: Arc<Self>) {
+        Wake::wake(&*self);
+    }
+}
+
+pub(super) fn counting_waker() -> (Waker, Arc<WakeCount>) {
+    let count = Arc::new(WakeCount::default());
+    (Waker::from(Arc::clone(&count)), count)
+}
+
+/// Polls on the calling thread, which sleeps in between. `None`: the time ran out.
+pub(super) fn block_on<R>(
+    timeout: Option<Duration>,
+    mut poll: impl FnMut(&Context<'_>) -> Poll<R>,
+) -> Option<R> {
+    struct Unpark(std::thread::Thread);
+    impl TaskWake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        if let Poll::Ready(outcome) = poll(&Context::from_waker(&waker)) {
+            return Some(outcome);
+        }
+        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => std::thread::park(),
+            Some(Duration::ZERO) => return None,
+            Some(left) => std::thread::park_timeout(left),
+        }
+    }
+}
+
+/// Waits, as a task, until a message or the end can be taken.
+pub(super) async fn readable(connection: &Connection) {
+    struct Notified(tokio::sync::Notify);
+    impl Wake for Notified {
+        fn wake(&self) {
+            self.0.notify_one();
+        }
+    }
+    let notified = Arc::new(Notified(tokio::sync::Notify::new()));
+    connection.wake_when_readable(Arc::clone(&notified) as Arc<dyn Wake>);
+    notified.0.notified().await;
+}
+
+/// Takes the next message, as a task.
+pub(super) async fn receive(connection: &Connection) -> Result<Message, ReceiveError> {
+    loop {
+        readable(connection).await;
+        match connection.receive_now()? {
+            Taken::Message(message) => return Ok(message),
+            Taken::Empty => {}
+        }
+    }
+}
+
+/// Waits, as a task, until the driver has let go of the socket.
+pub(super) async fn finished(connection: &Connection) {
+    let connection = connection.clone();
+    assert!(on_thread(move || connection.wait_closed(Some(LONG))).await);
+}
+
+/// Makes the drop of `socket` a reset instead of an end of the stream.
+pub(super) fn reset(socket: TcpStream) {
+    socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(socket);
+}
+
+pub(super) fn reason(code: u16, reason: &str, by: ClosedBy) -> CloseReason {
+    CloseReason { code, reason: reason.to_owned(), by }
+}
+
+pub(super) fn lost() -> CloseReason {
+    reason(1006, "", ClosedBy::Lost)
 }
