@@ -20,7 +20,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 START_SECONDS = 60
-ADDRESS = re.compile(r"Starting development server at (http://(.+):(\d+)/)")
+ADDRESS = re.compile(r"Starting (?:WSGI )?development server at (http://(.+):(\d+)/)")
 VIEWS = """
 from django.http import HttpResponse
 from dwebsocket import accept_websocket
