@@ -247,3 +247,29 @@ async fn every_driver_ends_when_its_peer_or_its_handles_are_gone() {
         assert!(ended.is_ok() || (round % 4 == 2 && ended.unwrap_err().is_cancelled()));
     }
 }
+
+/// A frame that tells when its memory is given back.
+struct Watched(Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        b"\x82\x00"
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn what_can_no_longer_be_sent_is_let_go_though_the_connection_is_still_held() {
+    let (connection, driver) = opened(config(|_| {}));
+    let let_go = Arc::new(AtomicBool::new(false));
+    connection.send(Bytes::from_owner(Watched(Arc::clone(&let_go))), Patience::Other).unwrap();
+    assert!(!let_go.load(Ordering::SeqCst));
+    drop(driver);
+    assert!(let_go.load(Ordering::SeqCst));
+    assert_eq!(connection.close_reason(), Some(lost()));
+}

@@ -226,3 +226,59 @@ async fn threads_that_start_together_on_a_fresh_connection_are_all_heard() {
         }
     }
 }
+
+/// A peer that talks without a pause and takes whatever is written.
+struct Talkative {
+    reads: usize,
+    reads_before_write: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Talkative {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Without an end, a driver that never writes would never let the test fail.
+        if self.reads < 10_000 {
+            self.reads += 1;
+            buffer.put_slice(&client_frame(0x8A, b"unasked"));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Talkative {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.reads_before_write.store(self.reads, Ordering::SeqCst);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_talks_without_a_pause_does_not_hold_up_what_is_sent_to_it() {
+    let (connection, driver) = opened(config(|_| {}));
+    connection.send(encode_message(Kind::Text, b"listen"), Patience::Other).unwrap();
+    let reads_before_write = Arc::new(AtomicUsize::new(usize::MAX));
+    let socket = Talkative { reads: 0, reads_before_write: Arc::clone(&reads_before_write) };
+    driver.run(socket, Bytes::new()).await;
+    assert_eq!(reads_before_write.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_talks_without_a_pause_leaves_other_tasks_their_turn() {
+    let (_connection, driver) = opened(config(|_| {}));
+    let socket = Talkative { reads: 0, reads_before_write: Arc::default() };
+    let mut running = std::pin::pin!(driver.run(socket, Bytes::new()));
+    let (waker, woken) = super::support::counting_waker();
+    assert!(running.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(woken.count(), 1, "it asks for its next turn");
+}
