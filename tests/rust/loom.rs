@@ -13,11 +13,11 @@ use loom::thread;
 /// In the model a wait with a timeout ends at any moment, so its length means nothing.
 const SOME_TIME: Option<Duration> = Some(Duration::from_secs(1));
 
-/// Explores every interleaving with up to three preemptions (switches where a thread could have gone on); without a
+/// Explores every interleaving with up to four preemptions (switches where a thread could have gone on); without a
 /// bound the models of three threads do not end.
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(4);
     builder.check(run);
 }
 
