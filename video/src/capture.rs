@@ -70,7 +70,8 @@ pub trait Capture: Send {
 }
 
 /// Opens files and urls through FFmpeg, cameras through the system. Blocks for up to the open timeout, and longer
-/// where the system does (a name look-up, a camera's driver).
+/// where the system does (a name look-up, a camera's driver). OpenCV opens one file or url at a time in a process, so
+/// it also blocks while another source hangs in its opening.
 ///
 /// # Errors
 /// The source cannot be opened, and why, as far as that can be found out.
