@@ -120,9 +120,7 @@ impl Connection {
     /// The connection is closing or closed, or the client is too slow.
     pub fn send(&self, frame: Bytes, patience: Patience) -> Result<(), SendError> {
         let shared = self.shared();
-        // The fourth bit of the opcode marks a control frame (RFC 6455 section 5.2).
-        let is_message = frame.first().is_some_and(|first| first & 0x08 == 0);
-        let size = frame.len();
+        let (is_message, size) = (is_message(&frame), frame.len());
         let mut outcome = match patience {
             Patience::Owner => shared.outbox.put(frame, Some(shared.config.send_timeout)),
             Patience::Other => shared.outbox.put_now(frame),
@@ -140,11 +138,28 @@ impl Connection {
                 shared.tally.sent(is_message, size);
                 Ok(())
             }
-            Err(PutError::Closed(_)) => Err(SendError::Closed(shared.reason_or_lost())),
+            Err(PutError::Closed(_)) => {
+                shared.tally.dropped(usize::from(is_message));
+                Err(SendError::Closed(shared.reason_or_lost()))
+            }
             Err(PutError::Full(_)) => {
+                shared.tally.dropped(usize::from(is_message));
                 shared.close(TRY_AGAIN_LATER, "the client reads too slowly");
                 Err(SendError::SlowClient)
             }
+        }
+    }
+
+    /// Queues an encoded frame if there is room and the connection is open; else gives it back, for [`Connection::send`]
+    /// to say why. Never blocks, and no slow-client policy is applied.
+    pub fn send_now(&self, frame: Bytes) -> Option<Bytes> {
+        let (is_message, size) = (is_message(&frame), frame.len());
+        match self.shared().outbox.put_now(frame) {
+            Ok(()) => {
+                self.shared().tally.sent(is_message, size);
+                None
+            }
+            Err(PutError::Closed(frame) | PutError::Full(frame)) => Some(frame),
         }
     }
 
@@ -242,6 +257,11 @@ impl fmt::Debug for WeakConnection {
     }
 }
 
+/// The fourth bit of the opcode marks a control frame (RFC 6455 section 5.2).
+fn is_message(frame: &Bytes) -> bool {
+    frame.first().is_some_and(|first| first & 0x08 == 0)
+}
+
 /// Messages and payload bytes each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -253,6 +273,6 @@ pub struct Counts {
     pub sent_messages: u64,
     /// Encoded bytes queued.
     pub sent_bytes: u64,
-    /// Messages dropped by the slow-client policy.
+    /// Messages that were not queued, or dropped from the queue by the slow-client policy.
     pub dropped_messages: u64,
 }

@@ -1,10 +1,7 @@
 //! A WebSocket as Python sees it: the primitives under `dwebsocket.websocket`.
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -87,14 +84,12 @@ impl Upgrade {
 pub(super) struct PyConnection {
     connection: Connection,
     text_as_str: bool,
-    /// Messages that came too late to be queued.
-    refused: AtomicU64,
 }
 
 impl PyConnection {
     /// `text_as_str`: text messages are given as `str` instead of `bytes`.
     pub(super) fn new(connection: Connection, text_as_str: bool) -> Self {
-        Self { connection, text_as_str, refused: AtomicU64::new(0) }
+        Self { connection, text_as_str }
     }
 
     fn object<'py>(&self, py: Python<'py>, message: &Message) -> PyResult<Bound<'py, PyAny>> {
@@ -169,14 +164,13 @@ impl PyConnection {
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>, binary: bool, owner: bool) -> PyResult<()> {
         let frame = frame::encode(message, binary)?;
         let sent = if owner {
+            // Where there is room, as nearly always, the GIL is kept.
+            let Some(frame) = self.connection.send_now(frame) else { return Ok(()) };
             runtime::detached(py, || self.connection.send(frame, Patience::Owner))
         } else {
             self.connection.send(frame, Patience::Other)
         };
-        sent.map_err(|error| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            exceptions::not_sent(py, &error)
-        })
+        sent.map_err(|error| exceptions::not_sent(py, &error))
     }
 
     #[pyo3(signature = (data=b"".as_slice()))]
@@ -243,13 +237,12 @@ impl PyConnection {
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = self.connection.counts();
-        let refused = self.refused.load(Ordering::Relaxed);
         [
             ("received_messages", counts.received_messages),
             ("received_bytes", counts.received_bytes),
             ("sent_messages", counts.sent_messages),
             ("sent_bytes", counts.sent_bytes),
-            ("dropped_messages", counts.dropped_messages + refused),
+            ("dropped_messages", counts.dropped_messages),
         ]
         .into_py_dict(py)
     }

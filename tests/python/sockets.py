@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import gc
 import socket
 import struct
 import threading
@@ -94,7 +95,7 @@ class Ends:
 
     def ends(self) -> None:
         """Waits until the server knows that the socket has ended."""
-        assert self.websocket._connection.wait_closed(PATIENCE)
+        until(lambda: self.websocket.close_code is not None)
 
     def say(self, *messages: str | bytes) -> None:
         """The client sends messages; returns when they all wait to be taken."""
@@ -139,7 +140,10 @@ class Sockets:
 
     def start(self, **config: Any) -> Serving:
         """Starts the server, with limits of the test's own; ``open`` does it otherwise."""
-        self.serving = self._serve(self._application, **config)
+        self.serving = self._serve(self._application, **{"close_timeout_seconds": 1.0} | config)
+        # The log would keep every connection, and with it its descriptor, beyond the test.
+        self.serving.log.response = lambda *_: None  # type: ignore[method-assign]
+        self.serving.log.socket_closed = lambda *_: None  # type: ignore[method-assign]
         return self.serving
 
     def open(
@@ -162,17 +166,18 @@ class Sockets:
             client = RawClient(serving, path, **arguments)
             self._closing.callback(client.close)
         else:
-            client = websockets.sync.client.connect(
-                f"{serving.url}{path}",
-                **{"compression": None, "max_size": None, "ping_interval": None, "close_timeout": 1}
-                | arguments,
-            )
-            self._closing.callback(client.close)
+            quiet = {"compression": None, "max_size": None, "ping_interval": None, "close_timeout": 1}
+            connecting = websockets.sync.client.connect(f"{serving.url}{path}", **quiet | arguments)
+            client = self._closing.enter_context(connecting)
         return Ends(self._opened[path].result(PATIENCE), client, self._results[path])
 
     def finish(self) -> None:
-        """Lets the default views return."""
+        """Lets the default views return, and keeps no socket alive."""
         self._over.set()
+        for kept in (self._views, self._opened, self._results):
+            kept.clear()
+        # An exception that a test looked at keeps the frames it passed through, and they the socket.
+        gc.collect()
 
     def _application(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         path = environ["PATH_INFO"]
@@ -180,10 +185,10 @@ class Sockets:
         if self.configure is not None:
             self.configure(websocket)
         websocket.accept_connection(**self.accept)
+        view, result = self._views[path], self._results[path]
         self._opened[path].set_result(websocket)
-        result = self._results[path]
         try:
-            result.set_result(self._views[path](websocket))
+            result.set_result(view(websocket))
         except BaseException as error:  # noqa: BLE001 -- the test looks at it
             result.set_exception(error)
         start_response("200 OK", [])
