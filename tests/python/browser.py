@@ -1,4 +1,4 @@
-"""A real Chromium for tests of pages, driven by Playwright, that notices whatever a user's browser would complain about."""
+"""A real Chromium, driven by Playwright, that notices whatever a user's browser would complain about."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Window:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium for the tests of one module. Not longer: while Playwright runs, its thread cannot run another event loop."""
+    """Chromium for the tests of one module; while it is up, its thread cannot run another event loop."""
     executable = shutil.which("chromium")
     if executable is None:
         pytest.skip("needs a browser: the Debian package chromium")
@@ -71,7 +71,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_window(chromium: Browser) -> Iterator[Callable[..., Window]]:
-    """Opens windows, with the options of ``Browser.new_context``. A complaint that no test took away fails the test."""
+    """Opens windows, with the options of ``Browser.new_context``; a complaint left in one fails the test."""
     contexts: list[BrowserContext] = []
     windows: list[Window] = []
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from dwebsocket.video import video_img_base64
+from dwebsocket.video import Frames, video_img_base64
 
 STATUS_INTERVAL_SECONDS = 0.2
 STARTING_QUALITY = 70
@@ -87,25 +87,19 @@ class Playback:
             "quality": self._quality,
         }
 
-    def _open(self) -> video_img_base64:
+    def _open(self) -> Frames:
         return video_img_base64(self._source, quality=self._quality)
 
-    def _reopen(self) -> None:
-        self._video.close()
-        self._video = self._open()
-
     def _play(self) -> None:
-        # A live stream goes on while it is paused: opened anew, it shows what happens now.
-        live = not self._video.duration
-        if self.state == "ended" or (self.state == "paused" and live):
-            self._reopen()
+        if self.state == "ended":
+            self._video.close()
+            self._video = self._open()
         self.state = "playing"
 
     def _seek(self, position: float) -> None:
         if not self._video.duration:
             return
         if self.state == "ended":
-            self._reopen()
             self.state = "playing"
         self._video.seek(min(position, self._video.duration))
         self._still_wanted = True
@@ -113,6 +107,6 @@ class Playback:
     def _change_quality(self, quality: int) -> None:
         self._quality = quality
         self._video.quality = quality
-        if self.state == "paused" and self._video.duration:
+        if self.state == "paused" and self._video.duration and self._video.position is not None:
             self._video.seek(self._video.position)
             self._still_wanted = True
