@@ -185,3 +185,33 @@ async fn a_stalled_client_delays_nobody_else() {
     .await;
     expect_bytes(&mut peer, &frame(10).repeat(100)).await;
 }
+
+#[tokio::test]
+async fn sending_now_fills_the_outbox_to_its_bound_and_gives_the_next_frame_back() {
+    let (connection, _driver) = opened(config(|config| config.outbox_bytes = 100));
+    for _ in 0..10 {
+        assert_eq!(connection.send_now(frame(10)), None);
+    }
+    assert_eq!(connection.send_now(frame(4)), Some(frame(4)));
+    // It asked; nothing happens to the client for it.
+    assert_eq!(connection.close_reason(), None);
+    assert_eq!(connection.counts().sent_messages, 10);
+    assert_eq!(connection.counts().dropped_messages, 0);
+}
+
+#[tokio::test]
+async fn sending_now_to_a_closed_connection_gives_the_frame_back() {
+    let (connection, _driver) = opened(config(|_| {}));
+    connection.close(1000, "");
+    assert_eq!(connection.send_now(frame(4)), Some(frame(4)));
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_queued_is_counted_and_a_ping_is_not() {
+    let (connection, _driver) = opened(config(|_| {}));
+    connection.close(1000, "");
+    connection.send(frame(4), Patience::Other).unwrap_err();
+    connection.send(frame(4), Patience::Owner).unwrap_err();
+    connection.send(Bytes::from_static(b"\x89\x00"), Patience::Other).unwrap_err();
+    assert_eq!(connection.counts().dropped_messages, 2);
+}

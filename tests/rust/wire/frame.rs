@@ -1,6 +1,6 @@
 use dwebsocket::wire::{
     close::CloseFrame,
-    frame::{encode_close, encode_message, encode_ping, encode_pong},
+    frame::{HEADER_ROOM, encode_close, encode_message, encode_message_in_place, encode_ping, encode_pong},
     message::Kind,
 };
 
@@ -72,4 +72,23 @@ fn a_reason_is_cut_at_the_last_character_that_fits_into_123_bytes() {
 #[should_panic(expected = "bug: a Close must not carry the code 1006")]
 fn a_close_with_a_code_that_nobody_may_send_is_a_bug() {
     encode_close(Some(&CloseFrame { code: 1006, reason: String::new() }));
+}
+
+#[test]
+fn a_message_encoded_in_place_is_the_frame_that_copying_makes() {
+    for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
+        for kind in [Kind::Text, Kind::Binary] {
+            let payload = vec![b'x'; length];
+            let mut buffer = vec![0xAA; HEADER_ROOM];
+            buffer.extend_from_slice(&payload);
+            assert_eq!(encode_message_in_place(kind, buffer), encode_message(kind, &payload));
+        }
+    }
+}
+
+#[test]
+fn a_message_encoded_in_place_has_its_header_right_before_the_payload() {
+    let mut buffer = vec![0xAA; HEADER_ROOM];
+    buffer.extend_from_slice(b"Hello");
+    assert_eq!(&encode_message_in_place(Kind::Text, buffer)[..], b"\x81\x05Hello");
 }
