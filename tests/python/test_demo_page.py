@@ -168,6 +168,7 @@ def test_the_page_fits_the_window(server: Running, open_window: OpenWindow, name
         seek(page, 5)
     page.click("#control summary")
     PICTURES.mkdir(exist_ok=True)
-    page.screenshot(path=PICTURES / f"demo-{name}.png", full_page=True)
+    # Written here: Playwright would start a thread for it.
+    (PICTURES / f"demo-{name}.png").write_bytes(page.screenshot(full_page=True))
     too_wide = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert page.evaluate(too_wide) is False

@@ -62,9 +62,10 @@ class Playback:
         """Yields what the viewer should be sent now.
 
         While the video plays that is the next picture, for whose time it waits, and now and then the status.
-        Paused or ended, it yields nothing and does not wait.
+        Paused or ended, it yields nothing and does not wait, but for the picture and the status after a jump.
         """
-        if self.state != "playing" and not self._still_wanted:
+        still = self._still_wanted
+        if self.state != "playing" and not still:
             return
         self._still_wanted = False
         picture = next(self._video)
@@ -73,7 +74,7 @@ class Playback:
             yield self.status()
             return
         yield {"img_base64": picture}
-        if time.monotonic() >= self._status_due:
+        if still or time.monotonic() >= self._status_due:
             yield self.status()
 
     def status(self) -> dict[str, Any]:
