@@ -7,9 +7,11 @@ import gc
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import django
 import pytest
@@ -23,6 +25,8 @@ GRACE_SECONDS = 5.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    folder = tempfile.TemporaryDirectory(prefix="dwebsocket-tests-")
+    config.add_cleanup(folder.cleanup)
     # A shell starts background jobs with SIGINT ignored, and the servers under test would inherit it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,8 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
         DATABASES={
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
-                # Shared by the threads of the process, and gone with the last connection.
-                "NAME": "file:dwebsocket-tests?mode=memory&cache=shared",
+                # No in-memory one: Django never closes those, and CPython 3.13 tells of each.
+                "NAME": Path(folder.name) / "tests.sqlite3",
             }
         },
         LOGGING_CONFIG=None,
