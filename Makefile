@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 8000
+# maturin installs through pip, whose list of what is there already is of no interest.
+export PIP_QUIET := 1
 # Extra arguments: make test-python ARGS="-k fragment -x"
 ARGS ?=
 
@@ -20,6 +22,7 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## Set everything up and run the example project (HOST=, PORT=, ARTICLE_VIDEO_URL=)
+	@echo "==> Open http://$(HOST):$(PORT)/ in a browser; Ctrl-C ends the demo"
 	@cd examples/article && exec ../../$(BIN)/python manage.py runserver $(HOST):$(PORT)
 
 build: core video ## Make .venv with the package (editable, release build), Django and all tools
