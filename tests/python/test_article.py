@@ -14,8 +14,16 @@ from pathlib import Path
 
 import pytest
 from projects import Project, Running
+from rtmp import RtmpServer, rtmp_server
 from sites import close_of
 from websockets.sync.client import ClientConnection
+
+__all__ = ["rtmp_server"]
+
+needs_video = pytest.mark.skipif(
+    importlib.util.find_spec("dwebsocket_video") is None,
+    reason="the distribution dwebsocket-rs-video is not installed",
+)
 
 TOP = Path(__file__).parents[2]
 ARTICLE = Path(os.environ.get("DWEBSOCKET_ARTICLE_VIEWS") or TOP.parent / "shared" / "article" / "views.py")
@@ -171,23 +179,36 @@ def test_scene_2_everybody_hears_everybody_and_the_dead_are_no_hindrance(site: P
     assert_quiet(running, 5)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("dwebsocket_video") is None,
-    reason="the distribution dwebsocket-rs-video is not installed",
-)
+def receive_pictures(client: ClientConnection, wanted: int) -> list[bytes]:
+    """The JPEGs of `wanted` messages of scene 3."""
+    # A live source takes a while to the first picture.
+    messages = [client.recv(timeout=30) for _ in range(wanted)]
+    pictures = [base64.b64decode(json.loads(message)["img_base64"]) for message in messages]
+    for picture in pictures:
+        assert picture.startswith(b"\xff\xd8\xff")
+        assert picture.endswith(b"\xff\xd9")
+    return pictures
+
+
+@needs_video
 def test_scene_3_a_video_from_a_file(site: Project) -> None:
     site.settings(f"ARTICLE_VIDEO_URL = {str(CLIP)!r}")
     running = site.run()
     with running.connect("/3/", max_size=None) as client:
-        pictures = [base64.b64decode(json.loads(receive(client))["img_base64"]) for _ in range(5)]
-    for picture in pictures:
-        assert picture.startswith(b"\xff\xd8\xff")
-        assert picture.endswith(b"\xff\xd9")
-    assert len(set(pictures)) > 1
+        assert len(set(receive_pictures(client, 5))) > 1
     # The client went away in the middle: the push loop ends, and another can watch.
     assert_quiet(running, 1)
     with running.connect("/3/", max_size=None) as client:
-        assert "img_base64" in json.loads(receive(client))
+        receive_pictures(client, 1)
+
+
+@needs_video
+def test_scene_3_a_video_from_an_rtmp_server(site: Project, rtmp_server: RtmpServer) -> None:
+    site.settings(f"ARTICLE_VIDEO_URL = {rtmp_server.url!r}")
+    running = site.run()
+    with running.connect("/3/", max_size=None) as client:
+        assert len(set(receive_pictures(client, 5))) > 1
+    assert_quiet(running, 1)
 
 
 def test_scene_4_commands_while_pushing(site: Project) -> None:
