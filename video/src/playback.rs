@@ -134,7 +134,7 @@ impl Playback {
 
     /// Gives a picture's memory back for one of the next.
     pub fn recycle(&self, picture: Picture) {
-        let mut state = self.shared.state.lock();
+        let Ok(mut state) = self.shared.lock() else { return };
         if matches!(state.phase, Phase::Playing) {
             state.spare.get_or_insert(picture);
         }
@@ -164,14 +164,15 @@ impl Playback {
         Ok(())
     }
 
-    /// Where the picture taken last stands; None before the first.
+    /// Where the picture taken last stands; None before the first, and in a process that forked since.
     pub fn position_seconds(&self) -> Option<f64> {
-        self.shared.state.lock().position_seconds
+        self.shared.lock().ok()?.position_seconds
     }
 
     /// Ends it for good, from any thread; waiting takers get [`Taken::Ended`]. Never waits for the capture thread.
+    /// Does nothing in a process that forked since: what it would end runs in the parent.
     pub fn close(&self) {
-        let mut state = self.shared.state.lock();
+        let Ok(mut state) = self.shared.lock() else { return };
         state.abandon(Phase::Closed);
         drop(state);
         self.shared.wanted.notify_all();
@@ -266,6 +267,8 @@ impl State {
 }
 
 impl Shared {
+    /// Every access of a taker comes through here. In a forked child the lock stays as the fork found it, and when the
+    /// capture thread held it then, nobody would ever release it.
     fn lock(&self) -> Result<MutexGuard<'_, State>, Reason> {
         if std::process::id() == self.process { Ok(self.state.lock()) } else { Err(Reason::Forked) }
     }
