@@ -16,7 +16,7 @@ export PIP_QUIET := 1
 ARGS ?=
 
 .PHONY: help build demo test test-rust test-loom test-python test-matrix check lint fmt bench clean \
-        core video tools packages-video packages-test
+        core video tools packages-test
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +42,6 @@ core: $(VENV)/.tools
 	@scripts/need-cargo.sh
 	@echo "==> Building dwebsocket-rs (release)"
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH="$(CURDIR)/$(BIN):$$PATH" maturin develop --release --quiet
-
-packages-video:
-	@scripts/packages.sh "video (OpenCV)" libopencv-dev clang libclang-dev libturbojpeg0-dev pkg-config
 
 # Without OpenCV the package works, all but video: a machine that cannot install it still gets the rest.
 video: core

@@ -208,11 +208,9 @@ class WebSocket:
             ValueError: bytes that are not UTF-8; a lone surrogate; what JSON cannot say.
             TypeError: an object JSON does not know.
         """
-        connection = self._connection
+        connection = self._connection_to_send_on()
         if connection is None:
-            if self._closed_by_us:
-                return
-            self._not_open()
+            return
         try:
             connection.send(message, binary, view.token is self._token)
         except ConnectionClosed as end:
@@ -296,6 +294,12 @@ class WebSocket:
         It belongs to the socket: never read or close it. Afterwards take with ``read``.
         """
         return (self._connection or self._not_open()).fileno()
+
+    def _connection_to_send_on(self) -> Connection | None:
+        """None when the socket was closed before it was open: then nothing is sent."""
+        if self._connection is None and not self._closed_by_us:
+            self._not_open()
+        return self._connection
 
     def _not_open(self) -> NoReturn:
         if self._closed_by_us:
@@ -388,11 +392,9 @@ class WebSocket:
             raise end
 
     def _send_control(self, primitive: str, data: bytes | str) -> None:
-        connection = self._connection
+        connection = self._connection_to_send_on()
         if connection is None:
-            if self._closed_by_us:
-                return
-            self._not_open()
+            return
         try:
             getattr(connection, primitive)(data.encode() if isinstance(data, str) else data)
         except ConnectionClosed as end:

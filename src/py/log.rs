@@ -32,8 +32,8 @@ pub(super) fn debug(py: Python<'_>, message: &str, request: &str) {
     report(py, log(py, intern!(py, "debug"), message, request, None));
 }
 
-/// A logger that itself fails has nobody left to tell but `sys.unraisablehook`.
-fn report(py: Python<'_>, logged: PyResult<()>) {
+/// A log that itself fails has nobody left to tell but `sys.unraisablehook`; what it told of goes on.
+pub(super) fn report(py: Python<'_>, logged: PyResult<()>) {
     if let Err(error) = logged {
         error.write_unraisable(py, None);
     }

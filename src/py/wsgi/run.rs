@@ -263,7 +263,7 @@ impl<'py> Running<'_, 'py> {
             let arguments = (self.environ, connection, seconds).into_pyobject(py)?;
             call::method(access_log.bind(py), intern!(py, "socket_closed"), &arguments)
         });
-        report(py, logged.map(drop));
+        log::report(py, logged.map(drop));
     }
 
     /// Tells the application that its result is done with (PEP 3333), once and always.
@@ -285,7 +285,7 @@ impl Service {
         let logged = arguments
             .into_pyobject(py)
             .and_then(|arguments| call::method(access_log.bind(py), intern!(py, "response"), &arguments));
-        report(py, logged.map(drop));
+        log::report(py, logged.map(drop));
     }
 }
 
@@ -329,13 +329,6 @@ fn is_connection_closed(py: Python<'_>, error: &PyErr) -> bool {
             import.write_unraisable(py, None);
             false
         }
-    }
-}
-
-/// An access log that fails has nobody to tell but `sys.unraisablehook`; the exchange goes on.
-fn report(py: Python<'_>, logged: PyResult<()>) {
-    if let Err(error) = logged {
-        error.write_unraisable(py, None);
     }
 }
 
