@@ -62,7 +62,7 @@ test-rust: ## Rust tests of the core, without Python
 	@echo "==> Rust tests"
 	@cargo test --no-default-features $(ARGS)
 
-test-loom: ## Model checks of the mailbox
+test-loom: ## Model checks of the mailbox and the turnstile
 	@scripts/need-cargo.sh
 	@echo "==> Loom models"
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --release --test loom $(ARGS)

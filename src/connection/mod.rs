@@ -14,6 +14,7 @@ mod readiness;
 #[cfg(not(loom))]
 mod shared;
 mod sync;
+pub mod turnstile;
 pub mod waker;
 #[cfg(not(loom))]
 mod writer;

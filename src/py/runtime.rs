@@ -25,9 +25,16 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::connection::turnstile::Turnstile;
+
+/// How many threads with messages may ask for the GIL at the same time: one has it, and the next is there when it goes.
+const THREADS_AT_THE_GIL: u64 = 3;
+
 struct Process {
     id: u32,
     runtime: &'static Runtime,
+    /// Before the GIL, for the threads of sockets.
+    turnstile: &'static Turnstile,
 }
 
 /// Locked only by attached threads that do not detach meanwhile: when a process forks, which takes the GIL, nobody
@@ -55,7 +62,9 @@ pub(super) fn handle(_py: Python<'_>, io_threads: usize) -> std::io::Result<&'st
         .build()?;
     // A runtime of the parent process is left alone: dropping it would wait for threads that do not exist here.
     let runtime: &'static Runtime = Box::leak(Box::new(runtime));
-    *process = Some(Process { id, runtime });
+    // Likewise the turnstile of the parent, in which threads that do not exist here may be.
+    let turnstile: &'static Turnstile = Box::leak(Box::new(Turnstile::new(THREADS_AT_THE_GIL)));
+    *process = Some(Process { id, runtime, turnstile });
     Ok(runtime.handle())
 }
 
@@ -71,6 +80,26 @@ where
         park_if_finalizing();
         value
     })
+}
+
+/// The same for the threads of sockets, of which a rush of messages wakes hundreds at once: they come back through the
+/// turnstile, a few at a time.
+pub(super) fn detached_in_turn<T, F>(py: Python<'_>, wait: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    // A socket that is there to be waited for has a runtime, and with it a turnstile.
+    let turnstile = PROCESS.lock().as_ref().map(|process| process.turnstile);
+    let (value, inside) = detached(py, || {
+        let value = wait();
+        // Those inside when the interpreter begins to go never leave: the thread that ends it must not queue behind them.
+        let turnstile = turnstile.filter(|_| !FINALIZING.load(Ordering::Acquire));
+        (value, turnstile.map(Turnstile::enter))
+    });
+    // Only now, with the GIL in hand: whoever comes next waits for it while this thread works.
+    drop(inside);
+    value
 }
 
 /// Runs `function` attached to Python, for callbacks on threads of Python that may or may not be. After [`finalize`] it

@@ -126,7 +126,7 @@ impl PyConnection {
         if let Some(message) = self.taken(py)? {
             return self.object(py, &message);
         }
-        let received = runtime::detached(py, || self.connection.receive(timeout));
+        let received = runtime::detached_in_turn(py, || self.connection.receive(timeout));
         self.object(py, &received.map_err(|error| exceptions::not_received(py, &error))?)
     }
 
@@ -152,7 +152,7 @@ impl PyConnection {
         if timeout == Some(Duration::ZERO) {
             return Ok(false);
         }
-        Ok(runtime::detached(py, || self.connection.wait_readable(timeout)))
+        Ok(runtime::detached_in_turn(py, || self.connection.wait_readable(timeout)))
     }
 
     #[getter]
@@ -166,7 +166,7 @@ impl PyConnection {
         let sent = if owner {
             // Where there is room, as nearly always, the GIL is kept.
             let Some(frame) = self.connection.send_now(frame) else { return Ok(()) };
-            runtime::detached(py, || self.connection.send(frame, Patience::Owner))
+            runtime::detached_in_turn(py, || self.connection.send(frame, Patience::Owner))
         } else {
             self.connection.send(frame, Patience::Other)
         };
@@ -202,7 +202,7 @@ impl PyConnection {
     #[pyo3(signature = (timeout=None))]
     fn wait_closed(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let timeout = duration(timeout)?;
-        Ok(runtime::detached(py, || self.connection.wait_closed(timeout)))
+        Ok(runtime::detached_in_turn(py, || self.connection.wait_closed(timeout)))
     }
 
     #[getter]

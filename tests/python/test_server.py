@@ -1,4 +1,4 @@
-"""``_core.Server``: configuration, threads, WebSockets, stopping, forking."""
+"""``_core.Server``: configuration, threads, WebSockets, stopping."""
 
 from __future__ import annotations
 
@@ -602,32 +602,3 @@ def test_a_client_that_vanishes_ends_its_view(serve):
         client.socket.shutdown(socket.SHUT_RDWR)
         serving.log.wait(lambda log: log.closed)
     assert ended == [1006]
-
-
-# Forking
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_serves_with_a_server_of_its_own(serve):
-    serving = serve(hello)
-    assert serving.get()[1] == b"hello"
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            for refused in (serving.core.start, serving.core.work):
-                with pytest.raises(RuntimeError, match="forked"):
-                    refused()
-            assert serving.core.stop() is True
-            own = Serving(hello).start()
-            assert own.get()[1] == b"hello"
-            with connect(Serving(echo).start().url) as client:
-                client.send("in the child")
-                assert client.recv() == "in the child"
-            assert own.stop()
-            _core.shutdown()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert serving.get()[1] == b"hello"

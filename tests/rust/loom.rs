@@ -1,4 +1,4 @@
-//! Models of the mailbox under every interleaving of its threads:
+//! Models of the mailbox and the turnstile under every interleaving of its threads:
 //!
 //!     RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --test loom
 #![cfg(loom)]
@@ -7,8 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use dwebsocket::connection::mailbox::{Mailbox, PutError, TakeError};
-use loom::thread;
+use dwebsocket::connection::{
+    mailbox::{Mailbox, PutError, TakeError},
+    turnstile::Turnstile,
+};
+use loom::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 /// In the model a wait with a timeout ends at any moment, so its length means nothing.
 const SOME_TIME: Option<Duration> = Some(Duration::from_secs(1));
@@ -169,5 +175,29 @@ fn one_who_only_watches_takes_no_wake_up_from_a_taker() {
         mailbox.put_now(piece("one")).unwrap();
         taker.join().unwrap();
         watcher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_turnstile_lets_one_in_at_a_time_and_everybody_in_the_end() {
+    model(|| {
+        let turnstile = Arc::new(Turnstile::new(1));
+        let inside_now = Arc::new(AtomicUsize::new(0));
+        let pass = |turnstile: &Turnstile, inside_now: &AtomicUsize| {
+            let _inside = turnstile.enter();
+            assert_eq!(inside_now.fetch_add(1, Ordering::Relaxed), 0);
+            thread::yield_now();
+            inside_now.fetch_sub(1, Ordering::Relaxed);
+        };
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let (turnstile, inside_now) = (Arc::clone(&turnstile), Arc::clone(&inside_now));
+                thread::spawn(move || pass(&turnstile, &inside_now))
+            })
+            .collect();
+        pass(&turnstile, &inside_now);
+        for other in others {
+            other.join().unwrap();
+        }
     });
 }

@@ -8,3 +8,4 @@ mod sending;
 mod slow_clients;
 mod support;
 mod timers;
+mod turnstile;
