@@ -15,7 +15,7 @@ export PIP_QUIET := 1
 # Extra arguments: make test-python ARGS="-k fragment -x"
 ARGS ?=
 
-.PHONY: help build demo test test-rust test-loom test-python test-matrix check lint fmt bench clean \
+.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt bench clean \
         core video tools packages-test
 
 help: ## Show this list
@@ -70,6 +70,13 @@ test-loom: ## Model checks of the mailbox and the turnstile
 test-python: ## Python and browser tests in .venv (ARGS= goes to pytest)
 	@echo "==> Python and browser tests"
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The reports decide, so that a table is printed also when a case fails.
+contract: core ## The contract of dwebsocket under every server, as a table (ARGS= goes to pytest)
+	@echo "==> The contract under every server"
+	@rm -rf target/contract
+	@$(BIN)/python -m pytest -q tests/python/contract -p no:cacheprovider --junitxml "target/contract/Django $$($(BIN)/python -m django --version).xml" $(ARGS) || true
+	@$(BIN)/python scripts/contract_table.py target/contract/*.xml
 
 test-matrix: core ## The wheel on every supported Python and Django that is here
 	@scripts/test-matrix.sh
