@@ -53,7 +53,8 @@ video: core
 	fi
 
 packages-test:
-	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg
+	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
+	    libapache2-mod-wsgi-py3
 
 test: build packages-test test-rust test-loom test-python test-matrix ## Set up what the tests need and run them all
 

@@ -3,16 +3,17 @@
 from django.apps import AppConfig
 from django.core.checks import register
 
-from . import checks
+from . import checks, unsupported
 
 
 class DwebsocketConfig(AppConfig):
-    """Registers the checks of the project's settings."""
+    """The checks of the project's settings."""
 
     name = "dwebsocket"
     verbose_name = "WebSockets (dwebsocket-rs)"
 
     def ready(self) -> None:
-        """Registers the checks."""
+        """Registers the checks, and answers WebSockets where an ASGI server runs the project."""
         for check in checks.ALL:
             register(check, checks.TAG)
+        unsupported.refuse_asgi_handshakes()

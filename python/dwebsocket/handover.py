@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import unsupported
+
 if TYPE_CHECKING:
     from ._core import Upgrade
-
-
-class UnsupportedServer(Exception):
-    """A WebSocket handshake came by a server that does not hand over its socket.
-
-    Attributes:
-        server: the name the server gives itself.
-    """
-
-    def __init__(self, server: str) -> None:
-        self.server = server
-        super().__init__(
-            f"{server} does not hand over its sockets. Put 'dwebsocket' first in INSTALLED_APPS and run "
-            "manage.py runserver, whose server carries WebSockets."
-        )
 
 
 def find_upgrade(environ: Mapping[str, Any]) -> Upgrade | None:
@@ -38,7 +25,7 @@ def find_upgrade(environ: Mapping[str, Any]) -> Upgrade | None:
     """
     upgrade: Upgrade | None = environ.get("dwebsocket.upgrade")
     if upgrade is None and is_handshake(environ):
-        raise UnsupportedServer(environ.get("SERVER_SOFTWARE") or "This server")
+        raise unsupported.refusal(environ)
     return upgrade
 
 

@@ -10,9 +10,8 @@ from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOpera
 from django.http import Http404, HttpResponse, HttpResponseBadRequest
 from django.utils.module_loading import import_string
 
-from . import conf
+from . import conf, unsupported
 from .exceptions import ConnectionClosed
-from .handover import UnsupportedServer
 
 logger = logging.getLogger("dwebsocket")
 
@@ -59,6 +58,7 @@ class WebSocketMiddleware:
 
     def __init__(self, get_response: Callable[..., Any] | None = None) -> None:
         self.get_response = get_response
+        unsupported.refuse_asgi_handshakes()
 
     def __call__(self, request: Any) -> Any:
         """Runs a request."""
@@ -80,9 +80,8 @@ class WebSocketMiddleware:
         request.is_websocket = IsWebSocket(False)
         try:
             websocket = import_string(conf.get("WEBSOCKET_FACTORY_CLASS"))(request).create_websocket()
-        except UnsupportedServer as error:
-            logger.error("WebSocket %s refused with 501: %s", request.get_full_path(), error)
-            return HttpResponse(f"{error}\n", status=501, content_type="text/plain; charset=utf-8")
+        except unsupported.UnsupportedServer as error:
+            return unsupported.response(error, request.get_full_path(), request.META.get("HTTP_ACCEPT", ""))
         except ValueError as error:
             logger.debug("WebSocket %s refused with 400: %s", request.get_full_path(), error)
             return _bad_request("This is not a valid WebSocket handshake.")

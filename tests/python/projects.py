@@ -1,4 +1,4 @@
-"""Projects made by `startproject`, served by `manage.py runserver` in a process of its own."""
+"""Projects made by `startproject`, served by `manage.py runserver` or another server, in its own process."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from websockets.sync.client import ClientConnection, connect
 
 START_SECONDS = 60
 ADDRESS = re.compile(r"Starting (?:WSGI )?development server at (http://(.+):(\d+)/)")
+FOREIGN_ADDRESS = re.compile(r"\b127\.0\.0\.1:([1-9]\d*)")
+"""How a server that is not ours tells where it listens."""
+
 VIEWS = """
 from django.http import HttpResponse
 from dwebsocket import accept_websocket
@@ -90,7 +93,7 @@ class Stream:
 
 
 class Running:
-    """`manage.py runserver` of a project."""
+    """A server of a project, most often `manage.py runserver`."""
 
     def __init__(self, command: list[str], folder: Path, environ: dict[str, str]) -> None:
         # A session of its own: what a terminal's Ctrl-C reaches can be reached by its process group.
@@ -117,6 +120,13 @@ class Running:
         """Waits for Django's banner (in lines from `after` on) and takes the address from it."""
         match = self.stdout.wait_for(ADDRESS, after)
         self.url, self.host, self.port = match[1], match[2], int(match[3])
+        return self
+
+    def wait_for_port(self, address: str | re.Pattern[str]) -> Running:
+        """Waits for a line on stderr in which the pattern's first group is a port on 127.0.0.1."""
+        match = self.stderr.wait_for(address)
+        self.host, self.port = "127.0.0.1", int(match[1])
+        self.url = f"http://{self.host}:{self.port}/"
         return self
 
     def connect(self, path: str, **options: object) -> ClientConnection:
@@ -227,6 +237,12 @@ class Project:
     def run(self, *options: str, **environ: str) -> Running:
         """Starts runserver without autoreload and waits until it is up."""
         return self.start("--noreload", *options, **environ).wait_until_up()
+
+    def serve(self, *command: str, address: str | re.Pattern[str] = FOREIGN_ADDRESS) -> Running:
+        """Starts a server that is not ours, on 127.0.0.1, and waits for the port that it tells of."""
+        running = Running([*command], self.folder, self._environ())
+        self._stack.callback(running.end)
+        return running.wait_for_port(address)
 
     def close(self) -> None:
         self._stack.close()
