@@ -256,7 +256,11 @@ class WebSocket:
         if self._closed_by_us or self._connection is None:
             return self._closed_by_us
         # In this order: nothing arrives any more once there is a reason.
-        return self._connection.close_reason is not None and not self._connection.pending
+        over = self._connection.close_reason is not None and not self._connection.pending
+        if over:
+            # Whoever sees this answers no more: the Close need not wait for it.
+            self._connection.close()
+        return over
 
     def is_closed(self) -> bool:
         """The same as ``closed``."""

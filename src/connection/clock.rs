@@ -9,13 +9,17 @@ use crate::config::ConnectionConfig;
 /// Far enough to be never, near enough for every clock.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// How long a view that takes nothing from its connection keeps the peer waiting for the Close. Long enough for the
+/// answer to a message that came right before the end, short enough for a view that only sends.
+const ANSWER_TIME: Duration = Duration::from_millis(500);
+
 /// What has to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alarm {
     /// Send a Ping.
     Ping,
-    /// Give up the socket.
-    Lost,
+    /// The peer was waited for long enough, or the view.
+    Over,
 }
 
 /// The times of one connection. It only computes; the driver owns the timer.
@@ -83,6 +87,12 @@ impl Clock {
         }
     }
 
+    /// The view may still answer what the peer has sent before its end.
+    pub(super) fn begin_answering(&mut self) {
+        let time = self.config.close_timeout.min(ANSWER_TIME);
+        self.end = Some(End { deadline: after(Instant::now(), time), latest: None });
+    }
+
     /// What is queued is to be written, with the Close behind it.
     pub(super) fn begin_flush(&mut self) {
         let now = Instant::now();
@@ -106,13 +116,13 @@ impl Clock {
                 end.deadline = after(now, self.config.close_timeout);
                 return None;
             }
-            return Some(Alarm::Lost);
+            return Some(Alarm::Over);
         }
         if let Some(ping) = &mut self.unanswered
             && after(ping.since, self.config.ping_timeout) <= now
         {
             if !is_stalled {
-                return Some(Alarm::Lost);
+                return Some(Alarm::Over);
             }
             ping.since = now;
         }

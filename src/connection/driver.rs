@@ -83,7 +83,7 @@ impl fmt::Debug for Driver {
 /// How far the end has come on this side. Each phase follows the one before it, or is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Frames go both ways.
+    /// Frames go both ways; or the peer has ended, and what it said before is still being answered.
     Open,
     /// The outbox is closed; what is in it and the Close are being written.
     Flushing,
@@ -161,12 +161,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Heard::Bytes if self.phase == Phase::Broken => self.clock.begin_wait(),
             Heard::Bytes => self.clock.heard(),
             Heard::Close(frame) => {
-                shared.end(close_of_peer(frame.as_ref()), Some(frame::encode_close(frame.as_ref())));
+                shared.end_of_peer(close_of_peer(frame.as_ref()), frame::encode_close(frame.as_ref()));
                 self.peer_ended();
             }
             Heard::Violation(error) => {
                 let (reason, close_frame) = close_for(&error);
-                shared.end(reason, Some(close_frame));
+                shared.end_of_peer(reason, close_frame);
                 self.peer_ended();
             }
             Heard::Nothing => self.lose(),
@@ -208,6 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             // Nothing can be answered.
             Phase::Broken => self.lose(),
+            Phase::Open => self.clock.begin_answering(),
             _ => {}
         }
     }
@@ -253,7 +254,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     self.writer.ping();
                     return Poll::Ready(());
                 }
-                Some(Alarm::Lost) => {
+                // No more time for answers.
+                Some(Alarm::Over) if self.phase == Phase::Open && self.peer_has_ended => {
+                    self.driver.shared.outbox.close();
+                    return Poll::Ready(());
+                }
+                Some(Alarm::Over) => {
                     self.lose();
                     return Poll::Ready(());
                 }

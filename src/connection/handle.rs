@@ -78,7 +78,7 @@ impl Connection {
                 Ok(message)
             }
             Err(TakeError::TimedOut) => Err(ReceiveError::TimedOut),
-            Err(TakeError::Closed) => Err(ReceiveError::Closed(shared.reason_or_lost())),
+            Err(TakeError::Closed) => Err(shared.end_found()),
         }
     }
 
@@ -94,7 +94,7 @@ impl Connection {
                 Ok(Taken::Message(message))
             }
             Ok(None) => Ok(Taken::Empty),
-            Err(_) => Err(ReceiveError::Closed(shared.reason_or_lost())),
+            Err(_) => Err(shared.end_found()),
         }
     }
 

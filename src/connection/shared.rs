@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::{handle::Counts, mailbox::Mailbox, readiness::Readiness};
 use crate::{
     config::ConnectionConfig,
-    error::{CloseReason, ClosedBy},
+    error::{CloseReason, ClosedBy, ReceiveError},
     wire::{
         close::{ABNORMAL, CloseFrame},
         frame,
@@ -34,7 +34,8 @@ pub(super) struct Shared {
     pub(super) peer: String,
     /// Messages for the view. Closed as soon as nothing more will be delivered.
     pub(super) inbox: Mailbox<Message>,
-    /// Encoded frames for the peer. Closed as soon as nothing more will be sent but the Close.
+    /// Encoded frames for the peer. Closed as soon as nothing more will be sent but the Close: before the inbox, or when
+    /// somebody has found the inbox closed.
     pub(super) outbox: Mailbox<Bytes>,
     /// Closed when the driver has let go of the socket.
     pub(super) finished: Mailbox<Infallible>,
@@ -82,16 +83,36 @@ impl Shared {
 
     /// Closes both mailboxes for a reason, which is known before anybody can see that they are closed. Only the first
     /// reason counts.
-    pub(super) fn end(&self, reason: CloseReason, close_frame: Option<Bytes>) {
-        {
-            let mut ending = self.ending.lock();
-            if ending.reason.is_none() {
-                *ending = Ending { reason: Some(reason), close_frame };
-            }
-        }
+    fn end(&self, reason: CloseReason, close_frame: Option<Bytes>) {
+        self.set_ending(reason, close_frame);
         self.outbox.close();
+        self.close_inbox();
+    }
+
+    /// Nothing more will come from the peer, which still reads. What came before may be answered until a taker finds the
+    /// end, or the time for that is over; then the Close is written behind the answers (RFC 6455 section 5.5.1 lets an
+    /// endpoint finish what it is sending; dwebsocket 0.5.12 saw a Close only when it had taken what came before).
+    pub(super) fn end_of_peer(&self, reason: CloseReason, close_frame: Bytes) {
+        self.set_ending(reason, Some(close_frame));
+        self.close_inbox();
+    }
+
+    fn set_ending(&self, reason: CloseReason, close_frame: Option<Bytes>) {
+        let mut ending = self.ending.lock();
+        if ending.reason.is_none() {
+            *ending = Ending { reason: Some(reason), close_frame };
+        }
+    }
+
+    fn close_inbox(&self) {
         self.inbox.close();
         self.refresh_readiness();
+    }
+
+    /// A taker has found the inbox closed and empty: whoever answers has answered everything.
+    pub(super) fn end_found(&self) -> ReceiveError {
+        self.outbox.close();
+        ReceiveError::Closed(self.reason_or_lost())
     }
 
     pub(super) fn reason(&self) -> Option<CloseReason> {

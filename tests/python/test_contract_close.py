@@ -8,7 +8,7 @@ import pytest
 import websockets.exceptions
 from dwebsocket.exceptions import ConnectionClosed
 from serving import PATIENCE
-from sockets import CLOSE
+from sockets import CLOSE, TEXT, masked
 
 
 def close_with_a_code(client):
@@ -124,6 +124,16 @@ def test_a_message_that_is_in_the_packet_of_the_close_is_read(sockets):
     ends.client.socket.sendall(b"\x81\x82\0\0\0\0hi" + b"\x88\x80\0\0\0\0")
     ends.ends()
     assert list(ends.websocket) == [b"hi", None]
+
+
+def test_what_came_before_the_close_is_answered_before_it(sockets):
+    ends = sockets.open(raw=True)
+    ends.client.socket.sendall(masked(TEXT, b"last words") + masked(CLOSE, b"\x03\xe8"))
+    assert ends.websocket.wait() == b"last words"
+    ends.websocket.send("heard")
+    assert ends.websocket.wait() is None
+    assert ends.client.receive() == (0x81, b"heard")
+    assert ends.client.receive() == (0x88, b"\x03\xe8")
 
 
 def test_a_frame_in_the_packet_of_the_handshake_is_answered(sockets):

@@ -62,6 +62,65 @@ async fn what_is_queued_goes_out_before_the_echo() {
 }
 
 #[tokio::test]
+async fn what_came_before_the_close_can_be_answered_until_the_end_is_taken() {
+    let (connection, mut peer, _task) = piped(config(|_| {}), 1024);
+    send_bytes(&mut peer, &client_frame(0x81, b"question")).await;
+    send_bytes(&mut peer, &client_frame(0x88, b"\x03\xE8")).await;
+    assert_eq!(receive(&connection).await.unwrap().payload, "question");
+    while connection.close_reason().is_none() {
+        tokio::task::yield_now().await;
+    }
+    connection.send(encode_message(Kind::Text, b"answer"), Patience::Owner).unwrap();
+    let end = reason(1000, "", ClosedBy::Peer);
+    assert_eq!(receive(&connection).await, Err(ReceiveError::Closed(end.clone())));
+    let frame = encode_message(Kind::Text, b"late");
+    assert_eq!(connection.send(frame, Patience::Other), Err(SendError::Closed(end)));
+    expect_bytes(&mut peer, b"\x81\x06answer\x88\x02\x03\xE8").await;
+}
+
+#[tokio::test]
+async fn what_came_before_a_violation_can_be_answered_until_the_end_is_taken() {
+    let (connection, mut peer, _task) = piped(config(|_| {}), 1024);
+    send_bytes(&mut peer, &client_frame(0x81, b"question")).await;
+    send_bytes(&mut peer, &client_frame(0xC1, b"a reserved bit")).await;
+    assert_eq!(receive(&connection).await.unwrap().payload, "question");
+    while connection.close_reason().is_none() {
+        tokio::task::yield_now().await;
+    }
+    connection.send(encode_message(Kind::Text, b"answer"), Patience::Owner).unwrap();
+    assert!(matches!(connection.receive_now(), Err(ReceiveError::Closed(end)) if end.code == 1002));
+    let mut received = [0; 12];
+    peer.read_exact(&mut received).await.unwrap();
+    assert_eq!(received[..8], *b"\x81\x06answer");
+    assert_eq!((received[8], &received[10..]), (0x88, b"\x03\xEA".as_slice()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_that_takes_nothing_holds_up_the_close_for_half_a_second() {
+    let (connection, mut peer, _task) = piped(config(|_| {}), 1024);
+    let begin = Instant::now();
+    send_bytes(&mut peer, &client_frame(0x88, b"\x03\xE8")).await;
+    expect_bytes(&mut peer, b"\x88\x02\x03\xE8").await;
+    assert!((Duration::from_millis(500)..Duration::from_millis(510)).contains(&begin.elapsed()));
+    let frame = encode_message(Kind::Text, b"late");
+    let end = reason(1000, "", ClosedBy::Peer);
+    assert_eq!(connection.send(frame, Patience::Other), Err(SendError::Closed(end)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_of_this_side_lets_the_close_of_the_peer_go_at_once() {
+    let (connection, mut peer, _task) = piped(config(|_| {}), 1024);
+    let begin = Instant::now();
+    send_bytes(&mut peer, &client_frame(0x88, b"\x03\xE8")).await;
+    while connection.close_reason().is_none() {
+        tokio::task::yield_now().await;
+    }
+    connection.close(1011, "");
+    expect_bytes(&mut peer, b"\x88\x02\x03\xE8").await;
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
 async fn our_close_goes_out_behind_what_is_queued() {
     let (connection, mut peer, task) = piped(config(|_| {}), 1024);
     connection.send(encode_message(Kind::Text, b"one"), Patience::Owner).unwrap();
