@@ -14,6 +14,8 @@ PORT ?= 8000
 export PIP_QUIET := 1
 # Extra arguments: make test-python ARGS="-k fragment -x"
 ARGS ?=
+# What to do where the Autobahn test suite cannot be installed: fail or skip. CI must have it.
+WITHOUT_PYTHON_2 ?= skip
 
 .PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt bench clean \
         core video tools packages-test
@@ -56,7 +58,7 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
 
-test: build packages-test test-rust test-loom test-python test-matrix ## Set up what the tests need and run them all
+test: build packages-test test-rust test-loom test-python conformance test-matrix ## Set up what the tests need and run them all
 
 test-rust: ## Rust tests of the core, without Python
 	@scripts/need-cargo.sh
@@ -81,6 +83,9 @@ contract: core ## The contract of dwebsocket under every server, as a table (ARG
 
 test-matrix: core ## The wheel on every supported Python and Django that is here
 	@scripts/test-matrix.sh
+
+conformance: core ## The Autobahn test suite against the example project
+	@$(BIN)/python tests/conformance/autobahn.py --without-python-2 $(WITHOUT_PYTHON_2)
 
 lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers
 	@echo "==> Lints"
