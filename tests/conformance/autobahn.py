@@ -57,9 +57,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--cases", nargs="+", default=["*"], help="cases or patterns such as 5.*; default: all"
-    )
+    parser.add_argument("--cases", nargs="+", default=SECTIONS, help="cases or patterns such as 5.*")
     parser.add_argument("--update", action="store_true", help="write the results to expected.json")
     parser.add_argument(
         "--without-python-2",
