@@ -1,13 +1,13 @@
 //! What can go wrong below Python.
 
-/// A frame or message of the peer that RFC 6455 forbids.
+/// A frame or message of the peer that RFC 6455 or RFC 7692 forbids.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// A client must mask every frame (section 5.1).
     #[error("the client sent a frame that is not masked")]
     UnmaskedFrame,
-    /// A reserved bit is set that no extension in use gives a meaning (section 5.2).
-    #[error("the client sent a frame with a reserved bit set, but no extension was agreed on")]
+    /// A reserved bit is set that no extension in use gives a meaning on this frame (section 5.2).
+    #[error("the client sent a frame with a reserved bit set that has no agreed meaning")]
     ReservedBits,
     /// The opcode is 3 to 7 or 11 to 15 (section 5.2).
     #[error("the client sent a frame with the reserved opcode {opcode}")]
@@ -42,6 +42,9 @@ pub enum ProtocolError {
     /// A text message or close reason is not UTF-8 (section 8.1).
     #[error("the client sent text that is not UTF-8")]
     InvalidUtf8,
+    /// A compressed message is not what RFC 7692 section 7.2.1 makes: it is no DEFLATE, or it is not whole.
+    #[error("the client sent compressed data that cannot be inflated")]
+    InvalidDeflate,
     /// A Close whose payload is a single byte (section 5.5.1).
     #[error("the client sent a Close with half a code")]
     IncompleteCloseCode,
@@ -80,8 +83,8 @@ pub enum HandshakeError {
     /// `Sec-WebSocket-Protocol` names a subprotocol twice.
     #[error("Sec-WebSocket-Protocol must not name a subprotocol twice")]
     RepeatedSubprotocol,
-    /// `Sec-WebSocket-Extensions` is not readable text.
-    #[error("Sec-WebSocket-Extensions must be visible ASCII")]
+    /// `Sec-WebSocket-Extensions` is no list of extensions.
+    #[error("Sec-WebSocket-Extensions must be a list of extensions and their parameters")]
     InvalidExtensions,
     /// The server chose a subprotocol that the client did not offer: 500, for the mistake is the server's.
     #[error("the subprotocol {subprotocol:?} was not offered by the client")]

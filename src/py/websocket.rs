@@ -68,7 +68,7 @@ impl Upgrade {
 
     #[pyo3(signature = (subprotocol=None, *, text_as_str=false))]
     fn accept(&self, subprotocol: Option<&str>, text_as_str: bool) -> PyResult<PyConnection> {
-        let head = self.handshake.response(subprotocol);
+        let head = self.handshake.response(subprotocol, None);
         let head = head.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let reply = self.reply.lock().take();
         let reply =

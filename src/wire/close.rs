@@ -77,7 +77,7 @@ impl ProtocolError {
     pub fn close_code(&self) -> u16 {
         match self {
             Self::MessageTooBig { .. } => MESSAGE_TOO_BIG,
-            Self::InvalidUtf8 => INVALID_DATA,
+            Self::InvalidUtf8 | Self::InvalidDeflate => INVALID_DATA,
             _ => PROTOCOL_ERROR,
         }
     }

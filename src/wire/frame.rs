@@ -38,12 +38,36 @@ pub const HEADER_ROOM: usize = 10;
 ///
 /// # Panics
 /// `buffer` is shorter than [`HEADER_ROOM`].
-pub fn encode_message_in_place(kind: Kind, mut buffer: Vec<u8>) -> Bytes {
-    let header = FrameHeader { opcode: OpCode::Data(data_opcode(kind)), ..FrameHeader::default() };
+pub fn encode_message_in_place(kind: Kind, buffer: Vec<u8>) -> Bytes {
+    encode_in_place(kind, false, buffer)
+}
+
+/// As [`encode_message_in_place`], with the bit that tells of a compressed payload (RFC 7692 section 6).
+pub(super) fn encode_compressed_in_place(kind: Kind, buffer: Vec<u8>) -> Bytes {
+    encode_in_place(kind, true, buffer)
+}
+
+fn encode_in_place(kind: Kind, rsv1: bool, mut buffer: Vec<u8>) -> Bytes {
+    let header = FrameHeader { rsv1, opcode: OpCode::Data(data_opcode(kind)), ..FrameHeader::default() };
     let length = (buffer.len() - HEADER_ROOM) as u64;
     let start = HEADER_ROOM - header.len(length);
     header.format(length, &mut &mut buffer[start..HEADER_ROOM]).expect("bug: a header fits into its room");
     Bytes::from(buffer).slice(start..)
+}
+
+/// Takes apart what [`encode_message`] made: kind and payload. `None`: it is a control frame, or its payload is compressed.
+pub fn plain_message(frame: &[u8]) -> Option<(Kind, &[u8])> {
+    let kind = match frame.first()? {
+        0x81 => Kind::Text,
+        0x82 => Kind::Binary,
+        _ => return None,
+    };
+    let header = match frame.get(1)? {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    Some((kind, frame.get(header..)?))
 }
 
 /// Encodes a Ping; `payload` is at most 125 bytes.
@@ -114,6 +138,8 @@ impl Opcode {
 pub(super) struct Header {
     pub(super) opcode: Opcode,
     pub(super) is_final: bool,
+    /// This frame begins a message that is compressed (RFC 7692 section 6).
+    pub(super) is_compressed: bool,
     pub(super) mask: [u8; 4],
     /// Bytes of payload announced; not yet held against any limit but that of control frames.
     pub(super) length: u64,
@@ -122,11 +148,12 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads the header at the front of `input`. `None`: it is not whole yet.
+    /// Reads the header at the front of `input`. `None`: it is not whole yet. `may_compress`: permessage-deflate was
+    /// agreed on.
     ///
     /// # Errors
     /// The header breaks RFC 6455 section 5.2 or 5.5.
-    pub(super) fn parse(input: &[u8]) -> Result<Option<Self>, ProtocolError> {
+    pub(super) fn parse(input: &[u8], may_compress: bool) -> Result<Option<Self>, ProtocolError> {
         let mut cursor = Cursor::new(input);
         let (header, length) = match FrameHeader::parse(&mut cursor) {
             Ok(Some(parsed)) => parsed,
@@ -136,7 +163,7 @@ impl Header {
             }
             Err(error) => unreachable!("bug: a header in memory was not read: {error}"),
         };
-        refuse_reserved_bits(&header)?;
+        refuse_reserved_bits(&header, may_compress)?;
         let Some(mask) = header.mask else { return Err(ProtocolError::UnmaskedFrame) };
         let size = header.len(length);
         // The cursor stands behind the header as it came, `size` is what it should have taken.
@@ -153,14 +180,16 @@ impl Header {
         if opcode.is_control() && length > MAX_CONTROL_PAYLOAD as u64 {
             return Err(ProtocolError::ControlFrameTooBig);
         }
-        Ok(Some(Self { opcode, is_final: header.is_final, mask, length, size }))
+        let FrameHeader { is_final, rsv1: is_compressed, .. } = header;
+        Ok(Some(Self { opcode, is_final, is_compressed, mask, length, size }))
     }
 }
 
-/// No extension is in use that gives the bits a meaning. The only place that looks at them: permessage-deflate would
-/// allow RSV1 here on the first frame of a message.
-fn refuse_reserved_bits(header: &FrameHeader) -> Result<(), ProtocolError> {
-    if header.rsv1 || header.rsv2 || header.rsv3 { Err(ProtocolError::ReservedBits) } else { Ok(()) }
+/// The only bit that an extension gives a meaning is RSV1, on the first frame of a message (RFC 7692 section 6).
+fn refuse_reserved_bits(header: &FrameHeader, may_compress: bool) -> Result<(), ProtocolError> {
+    let begins_message = matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+    let is_meaningless = header.rsv1 && !(may_compress && begins_message);
+    if is_meaningless || header.rsv2 || header.rsv3 { Err(ProtocolError::ReservedBits) } else { Ok(()) }
 }
 
 fn opcode_of(header: &FrameHeader) -> Opcode {

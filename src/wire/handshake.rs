@@ -15,6 +15,7 @@ use http::{
 };
 use tungstenite::handshake::derive_accept_key;
 
+use super::offer::{Agreement, Extension};
 use crate::error::HandshakeError;
 
 /// Base64 whose last character may have bits that mean nothing, like the key of the example in RFC 6455 section 4.1.
@@ -28,8 +29,8 @@ pub struct Handshake {
     pub accept_key: String,
     /// The subprotocols offered, in the client's order.
     pub subprotocols: Vec<String>,
-    /// The values of `Sec-WebSocket-Extensions` as they came.
-    pub extensions: Vec<String>,
+    /// The extensions offered, in the client's order.
+    pub extensions: Vec<Extension>,
 }
 
 impl Handshake {
@@ -70,11 +71,15 @@ impl Handshake {
         }))
     }
 
-    /// The head of the 101 response. No extension is agreed on.
+    /// The head of the 101 response. `agreement` is what was agreed on of the client's `extensions`.
     ///
     /// # Errors
     /// `subprotocol` was not offered by the client.
-    pub fn response(&self, subprotocol: Option<&str>) -> Result<http::Response<()>, HandshakeError> {
+    pub fn response(
+        &self,
+        subprotocol: Option<&str>,
+        agreement: Option<Agreement>,
+    ) -> Result<http::Response<()>, HandshakeError> {
         let mut response = http::Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
@@ -86,6 +91,9 @@ impl Handshake {
                 return Err(HandshakeError::SubprotocolNotOffered { subprotocol: subprotocol.to_owned() });
             }
             headers.insert(SEC_WEBSOCKET_PROTOCOL, value(subprotocol));
+        }
+        if let Some(agreement) = agreement {
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, agreement.header());
         }
         Ok(response)
     }
@@ -154,14 +162,13 @@ fn subprotocols(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
 }
 
 /// The characters of a token (RFC 9110 section 5.6.2).
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-fn extensions(headers: &HeaderMap) -> Result<Vec<String>, HandshakeError> {
+fn extensions(headers: &HeaderMap) -> Result<Vec<Extension>, HandshakeError> {
     let lines = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).into_iter();
-    let texts = lines.map(|line| line.to_str().map(str::to_owned));
-    texts.collect::<Result<_, _>>().map_err(|_| HandshakeError::InvalidExtensions)
+    Extension::parse_all(lines.map(HeaderValue::as_bytes))
 }
 
 /// A header value of characters that have been checked.

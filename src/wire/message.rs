@@ -20,16 +20,18 @@ pub struct Message {
     pub payload: Bytes,
 }
 
-/// A fragmented message of which the last fragment is still to come.
+/// A message that is put together: its last fragment is still to come, or it is being inflated.
 #[derive(Debug)]
 pub(super) struct Assembly {
     pub(super) kind: Kind,
+    /// What arrives has to be inflated before it is appended.
+    pub(super) is_compressed: bool,
     payload: Vec<u8>,
 }
 
 impl Assembly {
-    pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, payload: Vec::new() }
+    pub(super) fn new(kind: Kind, is_compressed: bool) -> Self {
+        Self { kind, is_compressed, payload: Vec::new() }
     }
 
     /// Bytes that have been appended.
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn an_assembly_takes_memory_for_what_has_arrived_and_never_beyond_its_bound() {
-        let mut assembly = Assembly::new(Kind::Binary);
+        let mut assembly = Assembly::new(Kind::Binary, false);
         assembly.append(&[7; 100], 1 << 20);
         assert_eq!(assembly.payload.capacity(), 100);
         assembly.append(&[7; 1], 1 << 20);

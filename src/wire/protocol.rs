@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{
     close,
     close::CloseFrame,
+    deflate::Inflater,
     frame::{Header, Opcode},
     mask,
     message::{Assembly, Kind, Message},
@@ -36,14 +37,17 @@ pub enum Event {
 ///
 /// An unfragmented message stays in the caller's buffer, unmasked and checked as it arrives, until it is whole and is
 /// split off without a copy (a small one is copied). Fragments are moved as they arrive into memory that grows with
-/// them up to the message limit. Between messages the protocol itself keeps nothing.
+/// them up to the message limit, and so is what comes of compressed bytes as they are inflated. Between messages the
+/// protocol itself keeps nothing but what its [`Inflater`] does.
 #[derive(Debug)]
 pub struct Protocol {
     max_message_bytes: usize,
     /// The frame whose header has been taken and whose payload is not whole.
     frame: Option<Arriving>,
-    /// The fragmented message that is not whole.
+    /// The fragmented or compressed message that is not whole.
     message: Option<Assembly>,
+    /// There if permessage-deflate was agreed on; boxed, because most connections have none.
+    inflater: Option<Box<Inflater>>,
     text: Validator,
     shares_large_buffer: bool,
     ended: bool,
@@ -69,10 +73,16 @@ impl Protocol {
             max_message_bytes,
             frame: None,
             message: None,
+            inflater: None,
             text: Validator::default(),
             shares_large_buffer: false,
             ended: false,
         }
+    }
+
+    /// A new connection whose client may compress its messages, as was agreed.
+    pub fn with_inflater(max_message_bytes: usize, inflater: Inflater) -> Self {
+        Self { inflater: Some(Box::new(inflater)), ..Self::new(max_message_bytes) }
     }
 
     /// Takes the next event out of `input`, from whose front the bytes used are removed.
@@ -82,7 +92,7 @@ impl Protocol {
     /// unmasked. After an error or a Close nothing is read any more: every further call gives `Ok(None)`.
     ///
     /// # Errors
-    /// What RFC 6455 forbids; [`ProtocolError::close_code`] is the code to close with.
+    /// What RFC 6455 or RFC 7692 forbids; [`ProtocolError::close_code`] is the code to close with.
     pub fn receive(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
         if self.ended {
             return Ok(None);
@@ -107,11 +117,18 @@ impl Protocol {
         if self.message.is_some() { missing.min(LARGE_BYTES) } else { missing }
     }
 
+    /// Gives back memory before a pause whose length nobody knows.
+    pub fn let_go(&mut self) {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.let_go();
+        }
+    }
+
     fn next_event(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
-                None => match Header::parse(input)? {
+                None => match Header::parse(input, self.inflater.is_some())? {
                     Some(header) => self.begin_frame(&header, input)?,
                     None => return Ok(None),
                 },
@@ -132,20 +149,25 @@ impl Protocol {
 
     /// Holds a header against what came before it and against the limit, and takes it out of `input`.
     fn begin_frame(&mut self, header: &Header, input: &mut BytesMut) -> Result<Arriving, ProtocolError> {
-        let received = match (header.opcode, &self.message) {
+        let message = match (header.opcode, &self.message) {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (Opcode::Message(_), Some(_)) => return Err(ProtocolError::UnfinishedMessage),
-            (Opcode::Continuation, Some(message)) => message.len(),
-            _ => 0,
+            (Opcode::Continuation, message) => message.as_ref(),
+            _ => None,
         };
         let limit = self.max_message_bytes;
+        let is_compressed = header.is_compressed || message.is_some_and(|message| message.is_compressed);
+        let received = message.map_or(0, Assembly::len);
         let length = usize::try_from(header.length).ok().filter(|length| {
-            // A control frame has its own limit, and is no part of a message.
-            header.opcode.is_control() || *length <= limit - received
+            // A control frame has its own limit, and is no part of a message. What compressed bytes come to is held
+            // against the limit while they are inflated; they themselves are not kept.
+            header.opcode.is_control() || is_compressed || *length <= limit - received
         });
         let length = length.ok_or(ProtocolError::MessageTooBig { limit })?;
-        if let (Opcode::Message(kind), false) = (header.opcode, header.is_final) {
-            self.message = Some(Assembly::new(kind));
+        if let Opcode::Message(kind) = header.opcode
+            && (header.is_compressed || !header.is_final)
+        {
+            self.message = Some(Assembly::new(kind, header.is_compressed));
         }
         input.advance(header.size);
         let Header { opcode, is_final, mask, .. } = *header;
@@ -162,8 +184,8 @@ impl Protocol {
         let fresh = &mut input[frame.ready - frame.moved..arrived];
         mask::apply(fresh, frame.mask, frame.ready);
         frame.ready += fresh.len();
-        // A compressed message would be inflated before this check and before it is assembled.
         let kind = match (&self.message, frame.opcode) {
+            (Some(message), _) if message.is_compressed => return self.inflate(frame, input),
             (Some(message), _) => message.kind,
             (None, Opcode::Message(kind)) => kind,
             (None, opcode) => unreachable!("bug: {opcode:?} without a message"),
@@ -191,6 +213,45 @@ impl Protocol {
         Ok(Some(Event::Message(message)))
     }
 
+    /// Inflates what has arrived of a frame and is unmasked. Gives the message if this makes it whole.
+    fn inflate(
+        &mut self,
+        frame: &mut Arriving,
+        input: &mut BytesMut,
+    ) -> Result<Option<Event>, ProtocolError> {
+        let Self { inflater: Some(inflater), message: Some(message), .. } = self else {
+            unreachable!("bug: a compressed message without an inflater")
+        };
+        let limit = self.max_message_bytes;
+        let mut sink = |piece: &[u8]| {
+            if piece.len() > limit - message.len() {
+                return Err(ProtocolError::MessageTooBig { limit });
+            }
+            if message.kind == Kind::Text {
+                self.text.push(piece)?;
+            }
+            message.append(piece, limit);
+            Ok(())
+        };
+        // Nothing of it stays in the input: what is ready and has not been moved is fresh.
+        let fresh = frame.ready - frame.moved;
+        inflater.push(&input[..fresh], &mut sink)?;
+        input.advance(fresh);
+        frame.moved = frame.ready;
+        if frame.moved < frame.length || !frame.is_final {
+            return Ok(None);
+        }
+        inflater.finish(&mut sink)?;
+        if message.kind == Kind::Text {
+            self.text.finish()?;
+        }
+        let message = self.message.take().map(Assembly::finish);
+        if let Some(message) = &message {
+            inflater.remember(&message.payload);
+        }
+        Ok(message.map(Event::Message))
+    }
+
     /// Takes the whole payload of an unfragmented message out of `input`.
     fn take_payload(&mut self, frame: &mut Arriving, input: &mut BytesMut) -> Bytes {
         frame.moved = frame.length;
@@ -216,6 +277,7 @@ impl Protocol {
         self.ended = true;
         self.frame = None;
         self.message = None;
+        self.inflater = None;
     }
 }
 

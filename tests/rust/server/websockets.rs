@@ -27,7 +27,7 @@ const HELLO: &[u8] = &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x5
 const HELLO_BACK: &[u8] = b"\x81\x05Hello";
 
 fn accept(exchange: Exchange, slot: &Slot) -> Connection {
-    let head = exchange.handshake.unwrap().response(None).unwrap();
+    let head = exchange.handshake.unwrap().response(None, None).unwrap();
     let connection = exchange.reply.upgrade(head);
     slot.opened();
     connection

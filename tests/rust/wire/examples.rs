@@ -75,7 +75,7 @@ fn the_opening_handshake() {
         .body(())
         .unwrap();
     let handshake = Handshake::parse(request.method(), request.version(), request.headers());
-    let response = handshake.unwrap().unwrap().response(Some("chat")).unwrap();
+    let response = handshake.unwrap().unwrap().response(Some("chat"), None).unwrap();
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     let fields: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value)).collect();
     let expected = [

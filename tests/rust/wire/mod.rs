@@ -1,12 +1,14 @@
 //! Tests of `wire`.
 
 mod close;
+mod deflate;
 mod differential;
 mod examples;
 mod frame;
 mod handshake;
 mod mask;
 mod memory;
+mod offer;
 mod protocol;
 mod rules;
 mod utf8;
@@ -15,7 +17,9 @@ use bytes::BytesMut;
 use dwebsocket::{
     error::ProtocolError,
     wire::{
+        deflate::Inflater,
         message::{Kind, Message},
+        offer::Agreement,
         protocol::{Event, Protocol},
     },
 };
@@ -28,7 +32,19 @@ type Heard = (Vec<Event>, Option<ProtocolError>);
 
 /// Feeds the pieces one after the other, as reads would bring them.
 fn hear<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
-    let mut protocol = Protocol::new(limit);
+    hear_with(Protocol::new(limit), pieces)
+}
+
+/// As [`hear`], from a client with whom compression was agreed on.
+fn hear_compressed<'a>(
+    agreement: Agreement,
+    limit: usize,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Heard {
+    hear_with(Protocol::with_inflater(limit, Inflater::new(agreement)), pieces)
+}
+
+fn hear_with<'a>(mut protocol: Protocol, pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
     let mut input = BytesMut::new();
     let mut events = Vec::new();
     for piece in pieces {
@@ -36,7 +52,7 @@ fn hear<'a>(limit: usize, pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
         loop {
             match protocol.receive(&mut input) {
                 Ok(Some(event)) => events.push(event),
-                Ok(None) => break,
+                Ok(None) => break protocol.let_go(),
                 Err(error) => return (events, Some(error)),
             }
         }
