@@ -74,12 +74,8 @@ test-python: ## Python and browser tests in .venv (ARGS= goes to pytest)
 	@echo "==> Python and browser tests"
 	@$(BIN)/python -m pytest $(ARGS)
 
-# The reports decide, so that a table is printed also when a case fails.
-contract: core ## The contract of dwebsocket under every server, as a table (ARGS= goes to pytest)
-	@echo "==> The contract under every server"
-	@rm -rf target/contract
-	@$(BIN)/python -m pytest -q tests/python/contract -p no:cacheprovider --junitxml "target/contract/Django $$($(BIN)/python -m django --version).xml" $(ARGS) || true
-	@$(BIN)/python scripts/contract_table.py target/contract/*.xml
+contract: core ## The contract under every server and Django, as tables (ARGS= goes to pytest)
+	@scripts/contract.sh $(ARGS)
 
 test-matrix: core ## The wheel on every supported Python and Django that is here
 	@scripts/test-matrix.sh

@@ -88,7 +88,7 @@ class Table:
 
 def read(report: Path) -> Table:
     """The table of one JUnit report."""
-    table = Table(report.stem)
+    table = Table(report.stem.replace("-", " "))
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 -- pytest wrote it
         table.add(case)
     return table

@@ -6,6 +6,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -120,6 +121,8 @@ class Running:
         """Waits for Django's banner (in lines from `after` on) and takes the address from it."""
         match = self.stdout.wait_for(ADDRESS, after)
         self.url, self.host, self.port = match[1], match[2], int(match[3])
+        if django.VERSION < (4, 2):
+            wait_until_it_listens(self.host, self.port)
         return self
 
     def wait_for_port(self, address: str | re.Pattern[str]) -> Running:
@@ -280,9 +283,20 @@ def echo_project(project: Project) -> Project:
     return project
 
 
-def free_port() -> int:
-    import socket
+def wait_until_it_listens(host: str, port: int) -> None:
+    """For Django before 4.2, which says its address before it has bound it."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), port), 1).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, f"nothing listens on {host}:{port}"
+            time.sleep(0.02)
+        else:
+            return
 
+
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

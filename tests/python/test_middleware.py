@@ -217,7 +217,8 @@ def test_plain_http_works_under_asgi() -> None:
 
 
 def test_a_handshake_under_asgi_gets_501() -> None:
-    request = AsyncRequestFactory().get("/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+    request = AsyncRequestFactory().get("/")
+    request.META |= HANDSHAKE
     assert run_under_asgi(request).status_code == 501
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import django
 import psutil
 import pytest
-from projects import Project, Running, Stream, free_port
+from projects import Project, Running, Stream, free_port, wait_until_it_listens
 from servers import SERVERS, Server
 from serving import PATIENCE
 from sockets import RawClient, until
@@ -79,6 +79,8 @@ class Served:
         """Takes host and port from what the server says."""
         match = self.wait_for_line(self.server.address)
         self.host, self.port = match[1], int(match[2])
+        if django.VERSION < (4, 2):
+            wait_until_it_listens(self.host, self.port)
 
     def wait_for_line(self, pattern: str, after: tuple[int, int] = (0, 0)) -> re.Match[str]:
         """The first match on stdout or stderr."""
