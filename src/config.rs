@@ -62,6 +62,13 @@ pub struct ServerConfig {
     pub max_websocket_connections: usize,
     /// Handshakes whose view has not accepted yet that may run at the same time; further ones wait their turn.
     pub handshake_threads: usize,
+    /// TCP connections, HTTP and WebSocket together, that may be open at the same time; the next one gets 503. `None`:
+    /// 2,000 more than WebSockets.
+    pub max_tcp_connections: Option<usize>,
+    /// TCP connections of one address that may be open at the same time; the next one gets 503. `None`: no limit.
+    pub max_connections_per_address: Option<usize>,
+    /// Bytes of a request line without its end; a longer one gets 414.
+    pub max_request_line_bytes: usize,
     /// Bytes of a request's header section; a larger one gets 431.
     pub max_header_bytes: usize,
     /// Fields of a request's header section; more get 431.
@@ -85,6 +92,9 @@ impl Default for ServerConfig {
             http_waiting: 1024,
             max_websocket_connections: 10_000,
             handshake_threads: 16,
+            max_tcp_connections: None,
+            max_connections_per_address: None,
+            max_request_line_bytes: 8190,
             max_header_bytes: 64 << 10,
             max_headers: 100,
             header_timeout: Duration::from_secs(10),
@@ -93,5 +103,12 @@ impl Default for ServerConfig {
             thread_linger: Duration::from_secs(10),
             connection: std::sync::Arc::default(),
         }
+    }
+}
+
+impl ServerConfig {
+    /// TCP connections that may be open at the same time.
+    pub fn max_tcp_connections(&self) -> usize {
+        self.max_tcp_connections.unwrap_or(self.max_websocket_connections.saturating_add(2000))
     }
 }

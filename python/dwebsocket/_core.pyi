@@ -145,6 +145,16 @@ class Server:
         Raises:
             ValueError: a code that must not be sent, a reason of more than 123 bytes.
         """
+    def notices(self) -> list[tuple[str, int, str | None]] | None:
+        """What was refused below the application since the last call; waits until something was.
+
+        Between two answers it lets five seconds pass. Each entry: what, how often, and whose address it was
+        the last time. What: ``http_busy``, ``websockets_full``, ``connections_full``, ``address_full``,
+        ``request_line_too_long`` or ``accept_failed``.
+
+        Returns:
+            The list; None once the server has been stopped.
+        """
     @property
     def counts(self) -> dict[str, int]:
         """``http_threads``, ``websocket_threads``, ``idle_threads``, ``connections``."""

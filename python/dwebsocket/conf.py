@@ -42,12 +42,13 @@ class Setting:
     core: bool = False
 
 
-def whole(least: int) -> Demand:
-    """A whole number of at least ``least``."""
+def whole(least: int, *, none: bool = False) -> Demand:
+    """A whole number of at least ``least``; with ``none`` also None."""
+    words = f"a whole number of at least {least}" + (", or None" if none else "")
 
     def demand(value: object) -> str | None:
         fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        return None if fits else f"a whole number of at least {least}"
+        return None if fits or (none and value is None) else words
 
     return demand
 
@@ -193,6 +194,29 @@ _TABLE = (
         64,
         "Threads that run plain HTTP views; sockets never take one of them.",
         whole(1),
+        core=True,
+    ),
+    Setting(
+        "WEBSOCKET_MAX_TCP_CONNECTIONS",
+        None,
+        "TCP connections, HTTP and WebSocket together, open at the same time; the next one gets 503. "
+        "None: WEBSOCKET_MAX_CONNECTIONS and 2,000 more.",
+        whole(1, none=True),
+        core=True,
+    ),
+    Setting(
+        "WEBSOCKET_MAX_CONNECTIONS_PER_ADDRESS",
+        None,
+        "TCP connections of one address open at the same time; the next one gets 503. None: no limit. "
+        "Behind a proxy every client has the proxy's address.",
+        whole(1, none=True),
+        core=True,
+    ),
+    Setting(
+        "WEBSOCKET_MAX_REQUEST_LINE_BYTES",
+        8190,
+        "Longest request line (method, address, version); a longer one gets 414.",
+        whole(128),
         core=True,
     ),
     Setting(

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from django.db import connections
 
@@ -17,6 +17,44 @@ from . import _core
 
 GOING_AWAY = 1001
 SERVICE_RESTART = 1012
+
+logger = logging.getLogger("dwebsocket.server")
+
+
+class Notice(NamedTuple):
+    """What the log says of something that the core refused."""
+
+    what: str
+    remedy: str
+
+
+_NOTICES: Final = {
+    "http_busy": Notice(
+        "An HTTP request was refused with 503",
+        "every thread is busy and as many requests wait as may; WEBSOCKET_HTTP_THREADS sets the threads",
+    ),
+    "websockets_full": Notice(
+        "A WebSocket was refused with 503",
+        "as many are open as may be; WEBSOCKET_MAX_CONNECTIONS sets the number",
+    ),
+    "connections_full": Notice(
+        "A connection was refused with 503",
+        "as many are open as may be; WEBSOCKET_MAX_TCP_CONNECTIONS sets the number",
+    ),
+    "address_full": Notice(
+        "A connection was refused with 503",
+        "its address has as many open as it may; WEBSOCKET_MAX_CONNECTIONS_PER_ADDRESS sets the number",
+    ),
+    "request_line_too_long": Notice(
+        "A request was refused with 414",
+        "its request line is too long; WEBSOCKET_MAX_REQUEST_LINE_BYTES sets the length",
+    ),
+    "accept_failed": Notice(
+        "A connection could not be accepted",
+        "the process has no descriptor or memory left and tries again every 0.1 s; ulimit -n sets the "
+        "number of descriptors",
+    ),
+}
 
 _running: set[Server] = set()
 
@@ -56,6 +94,7 @@ class Server:
         """Starts accepting and returns."""
         _running.add(self)
         self._core.start()
+        threading.Thread(target=self._tell, name="dwebsocket-notices", daemon=True).start()
 
     def stop(self, code: int = GOING_AWAY, reason: str = "", timeout: float = 1.0) -> bool:
         """Closes every socket with ``code``, lets requests end for ``timeout`` seconds and accepts no more.
@@ -70,6 +109,14 @@ class Server:
     def counts(self) -> dict[str, int]:
         """Threads and connections, as ``_core.Server.counts``."""
         return self._core.counts
+
+    def _tell(self) -> None:
+        """Logs what the core refuses; what repeats itself once in five seconds."""
+        while (notices := self._core.notices()) is not None:
+            for kind, count, address in notices:
+                times = "" if count == 1 else f" {count} times"
+                source = f" (last from {address})" if address else ""
+                logger.warning("%s%s%s: %s", _NOTICES[kind].what, times, source, _NOTICES[kind].remedy)
 
     def _spawn(self) -> None:
         name = f"dwebsocket-view-{next(self._numbers)}"

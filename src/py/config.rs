@@ -51,6 +51,9 @@ impl Settings {
             "http_threads" => server.http_threads = value.count()?,
             "max_connections" => server.max_websocket_connections = value.count()?,
             "handshake_threads" => server.handshake_threads = value.count()?,
+            "max_tcp_connections" => server.max_tcp_connections = value.optional_count()?,
+            "max_connections_per_address" => server.max_connections_per_address = value.optional_count()?,
+            "max_request_line_bytes" => server.max_request_line_bytes = value.count()?,
             "max_header_bytes" => server.max_header_bytes = value.count()?,
             "max_headers" => server.max_headers = value.count()?,
             "header_timeout_seconds" => server.header_timeout = value.seconds()?,
@@ -96,6 +99,11 @@ impl Value<'_, '_> {
             Ok(0) | Err(_) => Err(self.out_of_bounds("a whole number of at least 1")),
             Ok(number) => Ok(number),
         }
+    }
+
+    /// A whole number of at least 1, or None.
+    fn optional_count(&self) -> PyResult<Option<usize>> {
+        if self.value.is_none() { Ok(None) } else { self.count().map(Some) }
     }
 
     /// Seconds above 0.

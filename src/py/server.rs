@@ -13,7 +13,7 @@ use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyDict, PyMapping, PyTuple},
+    types::{PyDict, PyMapping, PyString, PyTuple},
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    server::{self, Job, Listener, Workers},
+    server::{self, Job, Listener, Notice, Notices, Told, Workers},
     wire::close,
 };
 
@@ -49,6 +49,7 @@ pub(super) struct Server {
 #[derive(Debug)]
 struct Core {
     workers: Arc<Workers>,
+    notices: Arc<Notices>,
     /// The process that made it. A forked child has neither its threads nor, perhaps, its locks in order.
     process: u32,
     state: Mutex<State>,
@@ -105,6 +106,7 @@ impl Core {
             server.close_connections(code, reason);
         }
         self.workers.stop();
+        self.notices.close();
         server
     }
 
@@ -138,8 +140,10 @@ impl Server {
         let template = Template::new(application.py(), base_environ)?;
         let Settings { server: config, io_threads } = Settings::parse(config)?;
         let listeners = listeners.into_iter().map(duplicate).collect::<PyResult<_>>()?;
+        let notices = Arc::new(Notices::default());
         let core = Core {
-            workers: Workers::new(&config),
+            workers: Workers::new(&config, Arc::clone(&notices)),
+            notices,
             process: process::id(),
             state: Mutex::new(State::Ready(listeners)),
             threads: Mutex::new(0),
@@ -161,7 +165,8 @@ impl Server {
             };
             let listeners = std::mem::take(listeners);
             let app = Arc::clone(&self.core.workers);
-            let server = server::Server::start(runtime, listeners, app, Arc::clone(&self.config))?;
+            let server =
+                server::Server::start(runtime, listeners, app, Arc::clone(&self.config), &self.core.notices)?;
             *state = State::Running(Arc::new(server));
         }
         {
@@ -209,6 +214,17 @@ impl Server {
         Ok(runtime::detached(py, || self.core.wait_until(deadline)))
     }
 
+    /// What was refused below the application since the last call; waits until something was. None: it has stopped.
+    fn notices<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<ToldOf<'py>>>> {
+        self.core.check_process()?;
+        let Some(told) = runtime::detached(py, || self.core.notices.take()) else { return Ok(None) };
+        let object = |Told { notice, count, address }| {
+            let address = address.map(|address| PyString::new(py, &address.to_string()));
+            (name_of(notice), count, address)
+        };
+        Ok(Some(told.into_iter().map(object).collect()))
+    }
+
     /// Threads and connections in use.
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -248,6 +264,20 @@ impl Server {
 
     fn spawn(&self, py: Python<'_>) -> PyResult<()> {
         call::call(self.spawn.bind(py), &PyTuple::empty(py), None).map(drop)
+    }
+}
+
+/// What happened, how often, and whose address it was the last time.
+type ToldOf<'py> = (&'static str, u64, Option<Bound<'py, PyString>>);
+
+fn name_of(notice: Notice) -> &'static str {
+    match notice {
+        Notice::HttpBusy => "http_busy",
+        Notice::WebSocketsFull => "websockets_full",
+        Notice::ConnectionsFull => "connections_full",
+        Notice::AddressFull => "address_full",
+        Notice::RequestLineTooLong => "request_line_too_long",
+        Notice::AcceptFailed => "accept_failed",
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -27,6 +27,7 @@ use super::{
     app::{App, Exchange},
     body::{RequestBody, Surroundings},
     link::Link,
+    notices::{Notice, Notices},
     pipe::ReplyBody,
     reply::{Answer, ClientGone, Reply, plain, refuse},
     socket::{Patient, Socket},
@@ -47,6 +48,7 @@ pub(super) struct Host {
     pub(super) config: Arc<ServerConfig>,
     pub(super) registry: Arc<Registry>,
     pub(super) runtime: Handle,
+    pub(super) notices: Arc<Notices>,
 }
 
 /// Serves one client until its connection has ended. `closing` tells when to end after the exchange in flight.
@@ -186,12 +188,18 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (mut exchange, answer) = self.exchange(request);
-        match inspect(&exchange) {
+        match inspect(&exchange, self.host.config.max_request_line_bytes) {
             Ok(handshake) => {
                 exchange.handshake = handshake;
                 self.host.app.call(exchange);
             }
-            Err(refusal) => refusal.answer(exchange),
+            Err(refusal) => {
+                if matches!(refusal, Refusal::Request(StatusCode::URI_TOO_LONG, _)) {
+                    let address = self.peer.map(|peer| peer.ip().to_canonical());
+                    self.host.notices.note(Notice::RequestLineTooLong, address);
+                }
+                refusal.answer(exchange);
+            }
         }
         Answering { answer, link: Arc::clone(&self.link) }
     }
@@ -225,8 +233,11 @@ impl Refusal {
 }
 
 /// The handshake if the request is one, or why the application never sees it.
-fn inspect(exchange: &Exchange) -> Result<Option<Handshake>, Refusal> {
+fn inspect(exchange: &Exchange, max_request_line_bytes: usize) -> Result<Option<Handshake>, Refusal> {
     let head = &exchange.head;
+    if request_line_bytes(head) > max_request_line_bytes {
+        return Err(Refusal::Request(StatusCode::URI_TOO_LONG, "The request line is too long."));
+    }
     if head.method == Method::CONNECT {
         return Err(Refusal::Request(StatusCode::NOT_IMPLEMENTED, "This server is no proxy."));
     }
@@ -241,6 +252,15 @@ fn inspect(exchange: &Exchange) -> Result<Option<Handshake>, Refusal> {
         return Err(Refusal::Request(StatusCode::BAD_REQUEST, "A WebSocket handshake has no body."));
     }
     Ok(handshake)
+}
+
+/// Of `GET /path?query HTTP/1.1` without its end.
+fn request_line_bytes(head: &Parts) -> usize {
+    let uri = &head.uri;
+    let target = uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len())
+        + uri.path_and_query().map_or(0, |path| path.as_str().len());
+    head.method.as_str().len() + target + "  HTTP/1.1".len()
 }
 
 /// Waits for the application's answer.

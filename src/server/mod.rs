@@ -4,11 +4,13 @@
 //! go to an [`App`]; the one for views is [`Workers`], from which threads take them. No task ever waits for a thread:
 //! bodies are bounded mailboxes on whose other side the thread waits.
 
+mod admission;
 mod app;
 mod body;
 mod http;
 mod link;
 mod listener;
+mod notices;
 mod pipe;
 mod places;
 mod reply;
@@ -28,14 +30,15 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+use self::{admission::Admission, http::Host, socket::Socket, sockets::Registry};
 pub use self::{
     app::{App, Exchange},
     body::{BodyError, RequestBody},
     listener::Listener,
+    notices::{Notice, Notices, Told},
     reply::{BodyWriter, ClientGone, Reply, WriteError},
     workers::{Job, Slot, ThreadCounts, Workers},
 };
-use self::{http::Host, socket::Socket, sockets::Registry};
 use crate::config::ServerConfig;
 
 /// A running server. Dropping it closes the listening sockets; connections go on.
@@ -48,7 +51,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the listening sockets on the runtime. The application is called on the runtime's threads.
+    /// Serves the listening sockets on the runtime. The application is called on the runtime's threads. What is refused
+    /// below the application is noted.
     ///
     /// # Errors
     /// A socket cannot be made non-blocking or registered with the runtime.
@@ -57,30 +61,44 @@ impl Server {
         listeners: Vec<Listener>,
         app: Arc<dyn App>,
         config: Arc<ServerConfig>,
+        notices: &Arc<Notices>,
     ) -> io::Result<Self> {
         let entered = runtime.enter();
         let listeners: Vec<_> = listeners.into_iter().map(Listener::into_async).collect::<io::Result<_>>()?;
         drop(entered);
         let registry = Arc::new(Registry::default());
-        let host = Host { app, config, registry: Arc::clone(&registry), runtime: runtime.clone() };
+        let admission = Admission::new(&config, Arc::clone(notices));
+        let host = Host {
+            app,
+            config,
+            registry: Arc::clone(&registry),
+            runtime: runtime.clone(),
+            notices: Arc::clone(notices),
+        };
         let (accepting, _) = watch::channel(true);
         let (closing, _) = watch::channel(false);
         let tally = Arc::new(Tally::default());
         for listener in listeners {
             let (host, tally, closing) = (host.clone(), Arc::clone(&tally), closing.clone());
+            let (admission, notices) = (Arc::clone(&admission), Arc::clone(notices));
             let accepting = accepting.subscribe();
             let counted = Counted::new(&tally, |open| &mut open.listeners);
             runtime.spawn(async move {
                 let serve = |socket: Socket| {
+                    let Some((socket, admitted)) = admission.admit(socket) else { return };
                     let counted = Counted::new(&tally, |open| &mut open.connections);
                     let served = http::serve(host.clone(), socket, closing.subscribe());
                     // A panic ends this task alone; unwinding drops the count with it.
                     tokio::spawn(async move {
                         served.await;
-                        drop(counted);
+                        drop((counted, admitted));
                     });
                 };
-                listener.run(accepting, serve, || tally.accept_failed()).await;
+                let failed = || {
+                    tally.accept_failed();
+                    notices.note(Notice::AcceptFailed, None);
+                };
+                listener.run(accepting, serve, failed).await;
                 drop(counted);
             });
         }

@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     app::{App, Exchange},
+    notices::{Notice, Notices},
     places::{Kind, Limits, Places},
     reply::refuse,
 };
@@ -32,6 +33,7 @@ pub struct Workers {
 struct Shared {
     places: Mutex<Places<Arc<Seat>>>,
     linger: Duration,
+    notices: Arc<Notices>,
     /// Tells the seats of one `Workers` from those of another on the same thread.
     identity: u64,
 }
@@ -43,7 +45,8 @@ thread_local! {
 
 impl Workers {
     /// Makes it, with no thread yet; the caller starts the first one, every further one is asked for by [`Job::spawn`].
-    pub fn new(config: &ServerConfig) -> Arc<Self> {
+    /// What gets 503 is noted.
+    pub fn new(config: &ServerConfig, notices: Arc<Notices>) -> Arc<Self> {
         static IDENTITIES: AtomicU64 = AtomicU64::new(0);
         let limits = Limits {
             http_threads: config.http_threads,
@@ -55,6 +58,7 @@ impl Workers {
             shared: Arc::new(Shared {
                 places: Mutex::new(Places::new(limits)),
                 linger: config.thread_linger,
+                notices,
                 identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),
             }),
         })
@@ -149,7 +153,13 @@ impl App for Workers {
     fn call(&self, exchange: Exchange) {
         let mut places = self.shared.places.lock();
         if let Err(refused) = places.admit(exchange) {
+            let stopping = places.stopping;
             drop(places);
+            if !stopping {
+                let full =
+                    if refused.handshake.is_some() { Notice::WebSocketsFull } else { Notice::HttpBusy };
+                self.shared.notices.note(full, refused.peer.map(|peer| peer.ip().to_canonical()));
+            }
             return refuse_busy(refused);
         }
         let started = self.shared.hand_out(&mut places);

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use dwebsocket::config::ServerConfig;
+use dwebsocket::{
+    config::ServerConfig,
+    server::{Notice, Told},
+};
 
 use super::site::{Site, answer};
 
@@ -65,4 +68,76 @@ fn idle_connection_is_closed_without_a_word() {
     let mut client = site.connect();
     assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive().body, "in");
     assert_eq!(client.receive_rest().unwrap(), "");
+}
+
+#[test]
+fn request_line_at_the_limit_is_taken_and_one_past_it_gets_414() {
+    let site = limited(ServerConfig { max_request_line_bytes: 100, ..Default::default() });
+    let request = |length: usize| {
+        let target = "x".repeat(length - "GET / HTTP/1.1".len());
+        format!("GET /{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    };
+    assert_eq!(site.connect().send(request(100)).receive().body, "in");
+    let text = site.connect().send(request(101)).receive_rest().unwrap();
+    assert!(text.starts_with("HTTP/1.1 414 URI Too Long\r\n"), "{text}");
+    assert_eq!(noted(&site), [(Notice::RequestLineTooLong, 1)]);
+}
+
+#[test]
+fn default_limit_of_the_request_line_is_8190_bytes() {
+    let site = limited(ServerConfig::default());
+    let request = |length: usize| {
+        let target = "x".repeat(length - "GET /? HTTP/1.1".len());
+        format!("GET /?{target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    };
+    assert_eq!(site.connect().send(request(8190)).receive().body, "in");
+    assert!(site.connect().send(request(8191)).receive_rest().unwrap().starts_with("HTTP/1.1 414 "));
+}
+
+const REFUSED: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n";
+
+fn greeted(site: &Site) -> super::client::Client {
+    let mut client = site.connect();
+    assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive().body, "in");
+    client
+}
+
+fn noted(site: &Site) -> Vec<(Notice, u64)> {
+    let told = site.notices.take().unwrap();
+    told.into_iter().map(|Told { notice, count, .. }| (notice, count)).collect()
+}
+
+/// A connection is counted until its task has ended, which tells nobody.
+fn until_open(site: &Site, connections: usize) {
+    while site.server.connections() != connections {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn connections_at_the_limit_are_served_and_one_past_it_gets_503() {
+    let site = limited(ServerConfig { max_tcp_connections: Some(2), ..Default::default() });
+    let (first, second) = (greeted(&site), greeted(&site));
+    let text = site.connect().receive_rest().unwrap();
+    assert!(text.starts_with(REFUSED), "{text}");
+    assert_eq!(noted(&site), [(Notice::ConnectionsFull, 1)]);
+    drop(first);
+    until_open(&site, 1);
+    drop((greeted(&site), second));
+}
+
+#[test]
+fn connections_of_one_address_at_the_limit_are_served_and_one_past_it_gets_503() {
+    let site = limited(ServerConfig { max_connections_per_address: Some(1), ..Default::default() });
+    let first = greeted(&site);
+    let text = site.connect().receive_rest().unwrap();
+    assert!(text.starts_with(REFUSED), "{text}");
+    let told = site.notices.take().unwrap();
+    let here = "127.0.0.1".parse().ok();
+    assert_eq!(told, [Told { notice: Notice::AddressFull, count: 1, address: here }]);
+    let mut elsewhere = super::client::Client::connect_from("127.0.0.2", site.address);
+    assert_eq!(elsewhere.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive().body, "in");
+    drop(first);
+    until_open(&site, 1);
+    greeted(&site);
 }

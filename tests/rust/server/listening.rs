@@ -35,9 +35,14 @@ impl App for Addresses {
 
 fn serve(listeners: Vec<Listener>) -> (Server, Runtime) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let server =
-        Server::start(runtime.handle(), listeners, Arc::new(Addresses), Arc::new(ServerConfig::default()))
-            .unwrap();
+    let server = Server::start(
+        runtime.handle(),
+        listeners,
+        Arc::new(Addresses),
+        Arc::new(ServerConfig::default()),
+        &Arc::default(),
+    )
+    .unwrap();
     (server, runtime)
 }
 

@@ -4,6 +4,7 @@ mod bodies;
 mod client;
 mod limits;
 mod listening;
+mod notices;
 mod requests;
 mod responses;
 mod site;

@@ -187,7 +187,7 @@ fn panic_in_one_connection_leaves_the_others_alone() {
             answer(exchange, "well");
         }
     }
-    let (server, address, _runtime) = start(Arc::new(Fragile), ServerConfig::default());
+    let (server, address, _runtime) = start(Arc::new(Fragile), ServerConfig::default(), &Arc::default());
     let mut bystander = Client::connect(address);
     assert_eq!(bystander.send(GET).receive().body, "well");
     let mut victim = Client::connect(address);

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use dwebsocket::{
     config::ServerConfig,
-    server::{App, Exchange, Job, Server, Slot, Workers},
+    server::{App, Exchange, Job, Notices, Server, Slot, Workers},
 };
 use http::{Response, StatusCode};
 use parking_lot::Mutex;
@@ -27,6 +27,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Site {
     pub(super) server: Server,
     pub(super) workers: Arc<Workers>,
+    pub(super) notices: Arc<Notices>,
     pub(super) address: SocketAddr,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
     // Last: the connections end before the runtime does.
@@ -35,10 +36,11 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn open(config: ServerConfig) -> Self {
-        let workers = Workers::new(&config);
+        let notices = Arc::default();
+        let workers = Workers::new(&config, Arc::clone(&notices));
         let app = Arc::clone(&workers);
-        let (server, address, runtime) = start(app, config);
-        Self { server, workers, address, threads: Arc::default(), _runtime: runtime }
+        let (server, address, runtime) = start(app, config, &notices);
+        Self { server, workers, notices, address, threads: Arc::default(), _runtime: runtime }
     }
 
     /// Opens a site whose views are all `view`.
@@ -103,11 +105,16 @@ fn hire(workers: Arc<Workers>, view: Arc<View>, threads: Arc<Mutex<Vec<JoinHandl
     crew.lock().push(thread);
 }
 
-pub(super) fn start(app: Arc<dyn App>, config: ServerConfig) -> (Server, SocketAddr, Runtime) {
+pub(super) fn start(
+    app: Arc<dyn App>,
+    config: ServerConfig,
+    notices: &Arc<Notices>,
+) -> (Server, SocketAddr, Runtime) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::start(runtime.handle(), vec![listener.into()], app, Arc::new(config)).unwrap();
+    let server =
+        Server::start(runtime.handle(), vec![listener.into()], app, Arc::new(config), notices).unwrap();
     (server, address, runtime)
 }
 

@@ -48,8 +48,8 @@ fn server_that_stopped_accepting_refuses_connections_and_serves_the_open_ones() 
 
 #[test]
 fn dropped_server_stops_accepting() {
-    let workers = Workers::new(&ServerConfig::default());
-    let (server, address, _runtime) = start(workers, ServerConfig::default());
+    let workers = Workers::new(&ServerConfig::default(), Arc::default());
+    let (server, address, _runtime) = start(workers, ServerConfig::default(), &Arc::default());
     drop(server);
     until_equal(&true, || TcpStream::connect(address).is_err());
 }
@@ -87,9 +87,9 @@ fn request_in_flight_is_answered_before_its_connection_ends() {
 
 #[test]
 fn runtime_that_ends_frees_the_threads_that_wait_for_a_client() {
-    let workers = Workers::new(&ServerConfig::default());
+    let workers = Workers::new(&ServerConfig::default(), Arc::default());
     let app: Arc<dyn App> = Arc::clone(&workers) as Arc<dyn App>;
-    let (server, address, runtime) = start(app, ServerConfig::default());
+    let (server, address, runtime) = start(app, ServerConfig::default(), &Arc::default());
     let mut client = Client::connect(address);
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
     let Job { exchange: Exchange { mut body, .. }, .. } = workers.take().unwrap();
