@@ -116,6 +116,17 @@ pub enum SendError {
     Closed(CloseReason),
 }
 
+/// Why a socket was not adopted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// As many as are allowed are open: 503.
+    #[error("too many WebSockets are open")]
+    TooMany,
+    /// The operating system refused.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
 /// How a connection ended (RFC 6455 section 7.1.5 and 7.1.6) and who ended it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReason {

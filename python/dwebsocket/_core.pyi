@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self, final, type_check_only
 
-__all__ = ["Connection", "FileWrapper", "Server", "Upgrade", "__version__", "shutdown", "to_json"]
+__all__ = ["Connection", "FileWrapper", "Server", "Upgrade", "__version__", "adopt", "shutdown", "to_json"]
 
 __version__: str
 
 @final
 class Upgrade:
-    """A valid WebSocket handshake waiting to be accepted: our server's ``environ["dwebsocket.upgrade"]``."""
+    """A valid WebSocket handshake waiting to be accepted: ``environ["dwebsocket.upgrade"]``."""
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
@@ -26,6 +26,8 @@ class Upgrade:
         Raises:
             RuntimeError: the handshake has been answered.
             ValueError: the client did not offer ``subprotocol``.
+            TooManyConnections: as many adopted sockets as are allowed are open.
+            OSError: the socket of another server cannot be adopted; it is as it was.
         """
 
 @final
@@ -167,6 +169,27 @@ class FileWrapper:
     def __iter__(self) -> FileWrapper: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
+
+def adopt(
+    environ: dict[str, Any], descriptor: int, release: Callable[[], bytes], config: Mapping[str, Any]
+) -> Upgrade:
+    """The handshake of a request that came by a server that is not ours.
+
+    ``accept`` takes the socket over: the server's descriptor stays open, but from then on it is the end of a
+    stream that nobody reads. When the process is told to stop by a signal for which it has a handler, adopted
+    sockets are closed with 1001.
+
+    Args:
+        environ: of the request.
+        descriptor: the server's socket, which stays the server's to close.
+        release: called once, by ``accept``: gives the bytes that the server has read behind the handshake,
+            and makes it forget them.
+        config: settings as ``conf.server_config()`` gives them.
+
+    Raises:
+        ValueError: the handshake is not one of RFC 6455; a setting out of bounds; a negative descriptor.
+        TypeError: a setting that does not exist, or is of the wrong type.
+    """
 
 def to_json(value: object) -> str:
     """What ``Connection.send`` would send for ``value``."""

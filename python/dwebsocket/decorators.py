@@ -61,7 +61,9 @@ def _socket_view(view: View, *, required: bool) -> View:
             response: HttpResponseBase | None = view(request, *args, **kwargs)
             return response
         try:
-            open_socket(plain)
+            refusal = open_socket(plain)
+            if refusal is not None:
+                return refusal
             view(request, *args, **kwargs)
         except Exception as error:
             ended = close_after(plain, error)

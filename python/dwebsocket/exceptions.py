@@ -23,5 +23,9 @@ class ConnectionClosed(ConnectionError, EOFError, ValueError):
         return type(self), (self.code, self.reason)
 
 
+class TooManyConnections(Exception):
+    """``WEBSOCKET_MAX_CONNECTIONS`` are open already: the handshake is answered with 503."""
+
+
 class SlowClient(ConnectionClosed):
     """The client reads too slowly: its outbox stayed full, and the connection is closed with 1013."""

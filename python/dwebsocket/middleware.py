@@ -11,7 +11,7 @@ from django.http import Http404, HttpResponse, HttpResponseBadRequest
 from django.utils.module_loading import import_string
 
 from . import conf, unsupported
-from .exceptions import ConnectionClosed
+from .exceptions import ConnectionClosed, TooManyConnections
 
 logger = logging.getLogger("dwebsocket")
 
@@ -96,7 +96,7 @@ class WebSocketMiddleware:
         """Opens the socket of a view that does not open it itself.
 
         Returns:
-            400 where request and view do not fit, else None.
+            400 where request and view do not fit, 503 where there are too many sockets, else None.
         """
         del args, kwargs
         request = underlying(request)
@@ -109,8 +109,7 @@ class WebSocketMiddleware:
         if not (getattr(view, "accept_websocket", False) or conf.get("WEBSOCKET_ACCEPT_ALL")):
             logger.debug("WebSocket %s refused with 400: not for this view", request.get_full_path())
             return _bad_request("This view takes no WebSockets.")
-        open_socket(request)
-        return None
+        return open_socket(request)
 
     def process_exception(self, request: Any, error: Exception) -> HttpResponse | None:
         """Closes the socket of a view that raised.
@@ -137,10 +136,24 @@ def underlying(request: Any) -> Any:
     return getattr(request, "_request", request)
 
 
-def open_socket(request: Any) -> None:
-    """Answers the handshake with 101."""
+def open_socket(request: Any) -> HttpResponse | None:
+    """Answers the handshake with 101.
+
+    Returns:
+        The refusal if as many sockets are open as are allowed, else None.
+    """
+    try:
+        request.websocket.accept_connection()
+    except TooManyConnections as error:
+        logger.warning("WebSocket %s refused with 503: %s", request.get_full_path(), error)
+        return HttpResponse(
+            "Too many WebSockets are open.\n",
+            status=503,
+            headers={"Retry-After": "1"},
+            content_type="text/plain; charset=utf-8",
+        )
     request.is_websocket.opened = True
-    request.websocket.accept_connection()
+    return None
 
 
 def close_after(request: Any, error: Exception) -> HttpResponse | None:

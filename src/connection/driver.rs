@@ -6,6 +6,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -40,6 +41,11 @@ pub struct Driver {
 impl Driver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// How long its owner has patience with the peer.
+    pub(super) fn send_timeout(&self) -> Duration {
+        self.shared.config.send_timeout
     }
 
     /// Reads, writes, pings and closes until the connection has ended and the socket is shut down.

@@ -1,6 +1,8 @@
 //! A live WebSocket: two mailboxes, and the one task that moves bytes between them and the socket.
 
 #[cfg(not(loom))]
+pub mod adopt;
+#[cfg(not(loom))]
 mod clock;
 #[cfg(not(loom))]
 mod driver;
@@ -12,7 +14,13 @@ mod reader;
 #[cfg(not(loom))]
 mod readiness;
 #[cfg(not(loom))]
+pub(crate) mod registry;
+#[cfg(not(loom))]
 mod shared;
+#[cfg(not(loom))]
+mod signals;
+#[cfg(not(loom))]
+pub(crate) mod socket;
 mod sync;
 pub mod turnstile;
 pub mod waker;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 static CONNECTION_CLOSED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static TOO_MANY_CONNECTIONS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static SLOW_CLIENT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// Why nothing was received: `TimeoutError` or `ConnectionClosed`.
@@ -34,6 +35,12 @@ pub(super) fn not_sent(py: Python<'_>, error: &SendError) -> PyErr {
 
 fn connection_closed(py: Python<'_>, reason: &CloseReason) -> PyErr {
     new(py, &CONNECTION_CLOSED, "ConnectionClosed", reason.code, &reason.reason)
+}
+
+/// There is no place for another WebSocket.
+pub(super) fn too_many_connections(py: Python<'_>, reason: &str) -> PyErr {
+    let class = TOO_MANY_CONNECTIONS.import(py, "dwebsocket.exceptions", "TooManyConnections");
+    class.map_or_else(|error| error, |class| PyErr::from_type(class.clone(), reason.to_owned()))
 }
 
 /// Made at once, not when it is raised: its `__init__` is Python code, which runs through [`call`].

@@ -1,5 +1,6 @@
 //! The border with CPython: the only place that names pyo3.
 
+mod adopt;
 mod call;
 mod config;
 mod errors;
@@ -21,6 +22,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<websocket::Upgrade>()?;
     module.add_class::<websocket::PyConnection>()?;
     module.add_class::<wsgi::FileWrapper>()?;
+    module.add_function(wrap_pyfunction!(adopt::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(json::to_json, module)?)?;
     module.add_function(wrap_pyfunction!(server::shutdown, module)?)
 }

@@ -17,7 +17,7 @@ use pyo3::{
 };
 
 use super::{
-    call,
+    adopt, call,
     config::Settings,
     log, runtime,
     wsgi::{Service, Template},
@@ -28,7 +28,7 @@ use crate::{
     wire::close,
 };
 
-/// How long `shutdown` waits for servers that nobody stopped.
+/// How long `shutdown` waits for servers that nobody stopped, and for adopted sockets.
 const SHUTDOWN_SECONDS: Duration = Duration::from_secs(1);
 
 /// Servers that were started. Locked only by attached threads that do not detach meanwhile, so that a forked child, which
@@ -305,6 +305,7 @@ fn duplicate(descriptor: RawFd) -> PyResult<Listener> {
 pub(super) fn shutdown(py: Python<'_>) {
     let servers: Vec<_> = STARTED.lock().iter().filter_map(Weak::upgrade).collect();
     let here = process::id();
+    adopt::close(close::GOING_AWAY);
     let mut stopped = Vec::new();
     for core in servers.into_iter().filter(|core| core.process == here) {
         // Those that were stopped before had their time.
@@ -314,5 +315,6 @@ pub(super) fn shutdown(py: Python<'_>) {
     }
     let deadline = Instant::now() + SHUTDOWN_SECONDS;
     runtime::detached(py, || stopped.iter().all(|core| core.wait_until(deadline)));
+    adopt::wait_until(py, deadline);
     runtime::finalize();
 }

@@ -12,7 +12,7 @@ use pyo3::{
     types::{IntoPyDict, PyBytes, PyDict, PyString, PyTuple},
 };
 
-use super::{exceptions, frame, runtime};
+use super::{adopt::Foreign, exceptions, frame, runtime};
 use crate::{
     connection::{Connection, Patience, Taken},
     error::ClosedBy,
@@ -20,7 +20,7 @@ use crate::{
     wire::{
         close,
         frame::{MAX_CONTROL_PAYLOAD, encode_ping, encode_pong},
-        handshake::Handshake,
+        handshake::{self, Handshake},
         message::{Kind, Message},
     },
 };
@@ -31,11 +31,21 @@ const LONGEST_TIMEOUT_SECONDS: f64 = 1e9;
 /// A valid WebSocket handshake waiting to be accepted.
 #[pyclass(frozen, weakref, module = "dwebsocket._core")]
 pub(super) struct Upgrade {
-    /// Shared with whoever answers the request as plain HTTP; who takes it first answers.
-    reply: Arc<Mutex<Option<Reply>>>,
     handshake: Handshake,
-    opened: Box<dyn Fn() + Send + Sync>,
+    way: Way,
     connection: OnceLock<Connection>,
+}
+
+/// How a handshake is answered.
+enum Way {
+    /// By our server.
+    Server {
+        /// Shared with whoever answers the request as plain HTTP; who takes it first answers.
+        reply: Arc<Mutex<Option<Reply>>>,
+        opened: Box<dyn Fn() + Send + Sync>,
+    },
+    /// On the socket of another server; None once it is ours.
+    Adoption(Mutex<Option<Foreign>>),
 }
 
 impl Upgrade {
@@ -45,7 +55,12 @@ impl Upgrade {
         handshake: Handshake,
         opened: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self { reply, handshake, opened, connection: OnceLock::new() }
+        Self { handshake, way: Way::Server { reply, opened }, connection: OnceLock::new() }
+    }
+
+    /// A handshake that came by another server.
+    pub(super) fn foreign(handshake: Handshake, foreign: Foreign) -> Self {
+        Self { handshake, way: Way::Adoption(Mutex::new(Some(foreign))), connection: OnceLock::new() }
     }
 
     /// The connection, if the handshake was accepted.
@@ -67,14 +82,29 @@ impl Upgrade {
     }
 
     #[pyo3(signature = (subprotocol=None, *, text_as_str=false))]
-    fn accept(&self, subprotocol: Option<&str>, text_as_str: bool) -> PyResult<PyConnection> {
+    fn accept(&self, py: Python<'_>, subprotocol: Option<&str>, text_as_str: bool) -> PyResult<PyConnection> {
         let head = self.handshake.response(subprotocol, None);
         let head = head.map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let reply = self.reply.lock().take();
-        let reply =
-            reply.ok_or_else(|| PyRuntimeError::new_err("the handshake has already been answered"))?;
-        let connection = self.connection.get_or_init(|| reply.upgrade(head)).clone();
-        (self.opened)();
+        let answered = || PyRuntimeError::new_err("the handshake has already been answered");
+        let connection = match &self.way {
+            Way::Server { reply, opened } => {
+                let reply = reply.lock().take().ok_or_else(answered)?;
+                let connection = self.connection.get_or_init(|| reply.upgrade(head)).clone();
+                opened();
+                connection
+            }
+            Way::Adoption(foreign) => {
+                // Taken out meanwhile: no lock is held while Python runs.
+                let taken = foreign.lock().take().ok_or_else(answered)?;
+                match taken.accept(py, handshake::encode_head(&head)) {
+                    Ok(connection) => self.connection.get_or_init(|| connection).clone(),
+                    Err(error) => {
+                        *foreign.lock() = Some(taken);
+                        return Err(error);
+                    }
+                }
+            }
+        };
         Ok(PyConnection::new(connection, text_as_str))
     }
 }

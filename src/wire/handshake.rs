@@ -6,6 +6,7 @@ use base64::{
     Engine, alphabet,
     engine::{GeneralPurpose, general_purpose},
 };
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
     header::{
@@ -122,6 +123,25 @@ impl HandshakeError {
             _ => &[],
         }
     }
+}
+
+/// The bytes of a response's head, for a server that leaves the answer to a handshake to others.
+pub fn encode_head(head: &http::Response<()>) -> Bytes {
+    let status = head.status();
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(b"HTTP/1.1 ");
+    bytes.extend_from_slice(status.as_str().as_bytes());
+    bytes.push(b' ');
+    bytes.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    for (name, value) in head.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.into()
 }
 
 /// The elements of a comma-separated header over all its lines, without the empty ones (RFC 9110 section 5.6.1).

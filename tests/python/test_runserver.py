@@ -17,7 +17,7 @@ from django.core.servers.basehttp import WSGIRequestHandler
 from django.utils.log import ServerFormatter
 from dwebsocket.server import RequestLog
 from projects import ADDRESS, URLS, VIEWS, Project
-from sites import close_of, refusal_of
+from sites import close_of
 
 
 def test_the_banner_is_djangos_with_one_line_of_ours(echo_project: Project) -> None:
@@ -307,18 +307,6 @@ class Command(Below):
     with running.connect("/echo/") as client:
         client.send("hello")
         assert client.recv(timeout=10) == "hello"
-
-
-def test_without_our_app_a_handshake_gets_501_and_the_way_out(echo_project: Project) -> None:
-    echo_project.settings('INSTALLED_APPS.remove("dwebsocket")')
-    running = echo_project.run()
-    status, body = refusal_of(lambda: running.connect("/echo/"))
-    assert status == 501
-    assert "Put 'dwebsocket' first in INSTALLED_APPS" in body
-    running.stderr.wait_for(
-        "^WebSocket /echo/ refused with 501: WSGIServer/.* does not hand over its sockets"
-    )
-    assert running.get("/echo/") == (200, b"http")
 
 
 def test_help_lists_djangos_options(echo_project: Project) -> None:

@@ -1,0 +1,183 @@
+"""A pytest plugin: projects without our app, under servers that are not ours."""
+
+from __future__ import annotations
+
+import re
+import resource
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+from projects import ADDRESS, Project, Running
+from sockets import masked
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+VIEWS = """
+import logging
+import os
+import threading
+from django.http import HttpResponse
+from dwebsocket import accept_websocket, require_websocket
+
+logger = logging.getLogger("views")
+sockets = []
+
+@accept_websocket
+def echo(request):
+    if request.websocket is None:
+        return HttpResponse("http")
+    for message in request.websocket:
+        if message is not None:
+            request.websocket.send(message)
+
+@require_websocket
+def say(request):
+    request.websocket.send("all")
+
+@require_websocket
+def broken(request):
+    request.websocket.wait()
+    raise LookupError("in the socket's view")
+
+def undecorated(request):
+    return HttpResponse("http")
+
+def descriptors(request):
+    return HttpResponse(len(os.listdir("/proc/self/fd")))
+"""
+URLS = tuple(
+    f'path("{name}/", views.{name})' for name in ("echo", "say", "broken", "undecorated", "descriptors")
+)
+
+_GUNICORN: Final = (
+    sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--no-control-socket", "project.wsgi"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is not ours.
+
+    Attributes:
+        command: starts it in the project's folder, on a free port.
+        own_lines: what it says of itself and of requests.
+        side_by_side: whether several views run at a time.
+    """
+
+    command: tuple[str, ...]
+    own_lines: re.Pattern[str]
+    side_by_side: bool = True
+
+
+_OF_GUNICORN: Final = re.compile(r"^\[[-\d]+ [:\d]+ \+\d{4}\] \[\d+\] \[INFO\] ")
+_OF_DJANGO: Final = re.compile(r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "GET /')
+
+SERVERS: Final = {
+    "runserver": Server((sys.executable, "manage.py", "runserver", "127.0.0.1:0", "--noreload"), _OF_DJANGO),
+    "sync": Server((*_GUNICORN, "--worker-class", "sync"), _OF_GUNICORN, side_by_side=False),
+    "gthread": Server((*_GUNICORN, "--worker-class", "gthread", "--threads", "64"), _OF_GUNICORN),
+}
+
+
+class Foreign(Running):
+    """A project under a server that is not ours."""
+
+    def __init__(self, server: Server, project: Project, options: tuple[str, ...], environ: dict[str, str]):
+        super().__init__([*server.command, *options], project.folder, environ)
+        self.server = server
+
+    def wait_until_up(self, after: int = 0) -> Foreign:
+        """Waits until the server tells its address."""
+        if self.server.own_lines is _OF_GUNICORN:
+            match = self.stderr.wait_for(r"Listening at: (http://(.+):(\d+))", after)
+        else:
+            match = self.stdout.wait_for(ADDRESS, after)
+        self.url, self.host, self.port = match[1], match[2], int(match[3])
+        return self
+
+    def unexpected(self) -> list[str]:
+        """Lines on stderr that the server does not say of itself."""
+        return [line for line in self.stderr.lines if not self.server.own_lines.match(line)]
+
+    def raw(self, path: str = "/echo/", behind: bytes = b"", head: bytes = b"") -> socket.socket:
+        """A client that has sent a handshake, with bytes in the same packet; gives its socket."""
+        client = socket.create_connection((self.host, self.port), timeout=10)
+        handshake = (
+            f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n"
+        )
+        client.sendall(handshake.encode() + head + b"\r\n" + behind)
+        return client
+
+
+HANDSHAKE_ANSWER: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+    b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
+
+
+def read_exactly(client: socket.socket, expected: bytes) -> None:
+    """Reads as many bytes as expected, which have to be those."""
+    received = b""
+    while len(received) < len(expected) and (piece := client.recv(len(expected) - len(received))):
+        received += piece
+    assert received == expected
+
+
+def echoes(client: ClientConnection, *messages: str | bytes) -> None:
+    for message in messages:
+        client.send(message)
+        assert client.recv(timeout=10) == (message if isinstance(message, str) else message.decode())
+
+
+def end_of(client: ClientConnection) -> tuple[int, str] | None:
+    """Code and reason of the server's Close, or None without one; it has to be the next thing to arrive."""
+    with pytest.raises(ConnectionClosed) as closed:
+        client.recv(timeout=20)
+    return closed.value.rcvd and (closed.value.rcvd.code, closed.value.rcvd.reason)
+
+
+Start = Callable[..., Foreign]
+
+
+@pytest.fixture
+def foreign_project(project: Project) -> Project:
+    """A project as `startproject` leaves it, but for VIEWS."""
+    project.settings('INSTALLED_APPS.remove("dwebsocket")')
+    project.write("views.py", VIEWS)
+    project.urls(*URLS)
+    return project
+
+
+@pytest.fixture
+def serve_with(foreign_project: Project, tmp_path: Path) -> Iterator[Start]:
+    """`serve_with("gthread", "--threads", "2")` starts the project under a server."""
+    started: list[Foreign] = []
+
+    def start(name: str, *options: str, **environ: str) -> Foreign:
+        inherited = {**foreign_project._environ(), "HOME": str(tmp_path), **environ}
+        running = Foreign(SERVERS[name], foreign_project, options, inherited)
+        started.append(running)
+        return running.wait_until_up()
+
+    yield start
+    for running in started:
+        running.end()
+
+
+def raise_descriptor_limit(least: int) -> None:
+    """Allows this process, and those it starts, so many open descriptors, or skips the test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < least:
+        pytest.skip(f"needs {least} open descriptors; the system allows {hard}")
+    if soft != resource.RLIM_INFINITY and soft < least:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
+
+
+__all__ = ("SERVERS", "Foreign", "Start", "echoes", "end_of", "masked", "read_exactly")
