@@ -55,9 +55,12 @@ class WebSocketMiddleware:
 
     sync_capable = True
     async_capable = False
+    get_response: Callable[..., Any] | None = None
 
     def __init__(self, get_response: Callable[..., Any] | None = None) -> None:
-        self.get_response = get_response
+        # Django's MiddlewareMixin, where a subclass has it before ours, sets it and calls this without it.
+        if get_response is not None:
+            self.get_response = get_response
         unsupported.refuse_asgi_handshakes()
 
     def __call__(self, request: Any) -> Any:

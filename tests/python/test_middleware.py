@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory, override_settings
 from django.urls import path
 from django.utils.decorators import decorator_from_middleware
+from django.utils.deprecation import MiddlewareMixin
 from dwebsocket import accept_websocket, require_websocket
 from dwebsocket.exceptions import ConnectionClosed
 from dwebsocket.middleware import WebSocketMiddleware
@@ -220,6 +221,16 @@ def test_a_handshake_under_asgi_gets_501() -> None:
     request = AsyncRequestFactory().get("/")
     request.META |= HANDSHAKE
     assert run_under_asgi(request).status_code == 501
+
+
+class Mixed(MiddlewareMixin, WebSocketMiddleware):
+    """How projects made the middleware of 0.5.12 fit into MIDDLEWARE."""
+
+
+def test_a_subclass_with_djangos_mixin_before_it_works(site: SiteMaker) -> None:
+    running = site(path("", accept_websocket(echo_once)), MIDDLEWARE=[f"{__name__}.Mixed"])
+    assert running.get() == (200, b"http")
+    assert_echoes_once(running)
 
 
 def test_a_middleware_made_without_get_response_says_so_when_called() -> None:
