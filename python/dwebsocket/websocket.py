@@ -59,9 +59,8 @@ class WebSocket:
         self._drops_oldest = False
 
     def __repr__(self) -> str:
-        """For logs and debugging pages."""
-        state = "closed" if self.closed else "handshake" if self._connection is None else "open"
-        return f"<{type(self).__name__} {self._path or 'without a path'}: {state}>"
+        """Names this socket for as long as it lives: views keep sockets in dicts under their str."""
+        return f"<{type(self).__name__} {self._path or 'without a path'} at {id(self):#x}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """Refuses pickle and copy.

@@ -48,7 +48,6 @@ def test_a_websocket_that_is_not_open_is_not_closed_either():
     unopened = WebSocket(Handshake())
     assert unopened.closed is False
     assert unopened.close_code is None
-    assert "handshake" in repr(unopened)
 
 
 def test_close_before_accept_connection_gives_the_handshake_up():
@@ -234,11 +233,13 @@ def test_a_websocket_takes_attributes_and_weak_references_and_is_true(sockets):
     assert len({ends.websocket, ends.websocket}) == 1
 
 
-def test_the_repr_says_how_it_stands(sockets):
-    ends = sockets.open()
-    assert repr(ends.websocket) == "<WebSocket without a path: open>"
+def test_the_str_of_a_socket_names_it_and_no_other_for_as_long_as_it_lives(sockets):
+    ends, others = sockets.open(), sockets.open()
+    name = str(ends.websocket)
+    assert name.startswith("<WebSocket without a path at 0x")
+    assert name != str(others.websocket)
     ends.websocket.close()
-    assert repr(ends.websocket) == "<WebSocket without a path: closed>"
+    assert str(ends.websocket) == name
 
 
 def test_connection_closed_is_what_old_views_catch():
