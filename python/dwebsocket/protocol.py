@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from .websocket import WebSocket
 
 
+_CODES_OF_NO_CLOSE: Final = (1005, 1006)
+
+
 class WebSocketProtocol13:
     """``request.websocket.protocol``. The constants are those of RFC 6455 sections 5.2 and 7.4.1.
 
@@ -42,8 +45,9 @@ class WebSocketProtocol13:
 
     @property
     def close_code(self) -> int | None:
-        """See ``WebSocket.close_code``."""
-        return self._websocket.close_code
+        """The code that stood in the Close; None where none did, and while the socket is open."""
+        code = self._websocket.close_code
+        return None if code in _CODES_OF_NO_CLOSE else code
 
     @property
     def close_reason(self) -> bytes | None:

@@ -367,6 +367,16 @@ def test_protocol_knows_how_the_client_closed(sockets):
     assert protocol.is_closed() is True
 
 
+def test_the_protocol_gives_no_code_where_no_close_had_one(sockets):
+    said_nothing, vanished = sockets.open(raw=True), sockets.open(raw=True)
+    said_nothing.client.send(CLOSE)
+    vanished.client.close()
+    for ends, code in ((said_nothing, 1005), (vanished, 1006)):
+        ends.ends()
+        assert (ends.websocket.close_code, ends.websocket.protocol.close_code) == (code, None)
+        assert ends.websocket.protocol.is_closed() is True
+
+
 def test_the_class_of_the_websocket_has_both_its_names(sockets):
     ends = sockets.open()
     assert isinstance(ends.websocket, WebSocket)
