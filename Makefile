@@ -18,7 +18,7 @@ ARGS ?=
 WITHOUT_PYTHON_2 ?= skip
 
 .PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt bench clean \
-        core video tools packages-test
+        core video tools packages-test original
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ video: core
 	    echo "==> Going on without video: its packages are missing, see above" >&2; \
 	fi
 
+# What the tests compare ours with: the original, in an environment of its own, since both are named dwebsocket.
+target/original/venv/.ready: scripts/original.sh | $(VENV)/bin/python
+	@scripts/original.sh $(BIN)/python target/original/venv
+
+original: target/original/venv/.ready
+
 packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
@@ -70,7 +76,7 @@ test-loom: ## Model checks of the mailbox and the turnstile
 	@echo "==> Loom models"
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --release --test loom $(ARGS)
 
-test-python: ## Python and browser tests in .venv (ARGS= goes to pytest)
+test-python: original ## Python and browser tests in .venv (ARGS= goes to pytest)
 	@echo "==> Python and browser tests"
 	@$(BIN)/python -m pytest $(ARGS)
 
