@@ -2,6 +2,7 @@
 //! socket afterwards.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     future::{Future, poll_fn},
     io,
@@ -29,7 +30,7 @@ use super::{
     link::Link,
     notices::{Notice, Notices},
     pipe::ReplyBody,
-    reply::{Answer, ClientGone, Reply, plain, refuse},
+    reply::{Answer, ClientGone, Reply, plain},
     socket::{Patient, Socket},
     sockets::{Registry, Sockets},
 };
@@ -143,6 +144,8 @@ struct Requests {
     local: Option<SocketAddr>,
     link: Arc<Link>,
     sockets: Arc<Sockets>,
+    /// Heads that hyper has parsed.
+    heads: Cell<u64>,
 }
 
 impl Requests {
@@ -153,18 +156,15 @@ impl Requests {
             config: Arc::clone(&host.config.connection),
             peer: peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string()),
         });
-        Self { host, peer, local, link, sockets }
+        Self { host, peer, local, link, sockets, heads: Cell::new(0) }
     }
 
     fn exchange(&self, request: Request<Incoming>) -> (Exchange, oneshot::Receiver<Answer>) {
         let (mut head, incoming) = request.into_parts();
         // hyper's own hook for upgrades; this module takes the socket from hyper instead.
         head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let awaits_continue = head.version > Version::HTTP_10
-            && head
-                .headers
-                .get(header::EXPECT)
-                .is_some_and(|expectation| expectation.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let awaits_continue =
+            head.version > Version::HTTP_10 && head.headers.get(header::EXPECT).is_some_and(is_continue);
         let surroundings = Surroundings {
             link: Arc::clone(&self.link),
             runtime: self.host.runtime.clone(),
@@ -188,7 +188,13 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let (mut exchange, answer) = self.exchange(request);
-        match inspect(&exchange, self.host.config.max_request_line_bytes) {
+        let number = self.heads.replace(self.heads.get() + 1);
+        let verdict = self.link.verdict().filter(|(judged, _)| *judged == number);
+        let inspected = match verdict {
+            Some((_, violation)) => Err(Refusal::Request(violation.status, violation.reason)),
+            None => inspect(&exchange, self.host.config.max_request_line_bytes),
+        };
+        match inspected {
             Ok(handshake) => {
                 exchange.handshake = handshake;
                 self.host.app.call(exchange);
@@ -215,20 +221,20 @@ enum Refusal {
 
 impl Refusal {
     fn answer(self, exchange: Exchange) {
-        match self {
-            Self::Request(status, reason) => refuse(exchange, status, reason),
-            Self::Handshake(error) => {
-                let (mut head, body) = plain(error.status(), &error.to_string());
-                let fields = head.headers_mut();
-                for (name, value) in error.headers() {
-                    fields.insert(*name, HeaderValue::from_static(value));
-                }
-                // What follows a handshake may be frames, even when it was refused.
-                fields.append(header::CONNECTION, HeaderValue::from_static("close"));
-                // A client that is gone needs no refusal.
-                let _gone: Result<(), ClientGone> = exchange.reply.send(head, body);
+        let (mut head, body) = match &self {
+            Self::Request(status, reason) => plain(*status, reason),
+            Self::Handshake(error) => plain(error.status(), &error.to_string()),
+        };
+        let fields = head.headers_mut();
+        if let Self::Handshake(error) = self {
+            for (name, value) in error.headers() {
+                fields.insert(*name, HeaderValue::from_static(value));
             }
         }
+        // Where a request that will not do ends is not certain, and what follows a handshake may be frames.
+        fields.append(header::CONNECTION, HeaderValue::from_static("close"));
+        // A client that is gone needs no refusal.
+        let _gone: Result<(), ClientGone> = exchange.reply.send(head, body);
     }
 }
 
@@ -237,6 +243,17 @@ fn inspect(exchange: &Exchange, max_request_line_bytes: usize) -> Result<Option<
     let head = &exchange.head;
     if request_line_bytes(head) > max_request_line_bytes {
         return Err(Refusal::Request(StatusCode::URI_TOO_LONG, "The request line is too long."));
+    }
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    if !target.is_ascii() || (target == "*" && head.method != Method::OPTIONS) {
+        return Err(Refusal::Request(StatusCode::BAD_REQUEST, "This is no address of a request."));
+    }
+    // RFC 9110 section 9.1: methods are told apart by case, and those that exist are in capitals.
+    if head.method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(Refusal::Request(StatusCode::BAD_REQUEST, "A method is written in capitals."));
+    }
+    if head.headers.get(header::EXPECT).is_some_and(|expectation| !is_continue(expectation)) {
+        return Err(Refusal::Request(StatusCode::EXPECTATION_FAILED, "Only 100-continue can be expected."));
     }
     if head.method == Method::CONNECT {
         return Err(Refusal::Request(StatusCode::NOT_IMPLEMENTED, "This server is no proxy."));
@@ -252,6 +269,10 @@ fn inspect(exchange: &Exchange, max_request_line_bytes: usize) -> Result<Option<
         return Err(Refusal::Request(StatusCode::BAD_REQUEST, "A WebSocket handshake has no body."));
     }
     Ok(handshake)
+}
+
+fn is_continue(expectation: &HeaderValue) -> bool {
+    expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
 }
 
 /// Of `GET /path?query HTTP/1.1` without its end.

@@ -1,10 +1,13 @@
 //! What the parts of one client's connection tell each other: hyper's task, the body of a request and the reply.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::Mutex;
 
-use super::sockets::Upgraded;
+use super::{framing::Verdict, sockets::Upgraded};
 
 /// Shared by everything that serves one client's connection.
 #[derive(Debug, Default)]
@@ -15,6 +18,8 @@ pub(super) struct Link {
     stalled: AtomicBool,
     /// A response whose end only the close tells was given up.
     cut_off: AtomicBool,
+    /// The first head that will not do, known before hyper has parsed it.
+    verdict: OnceLock<Verdict>,
     /// The WebSocket this connection becomes once the 101 is written.
     upgraded: Mutex<Option<Upgraded>>,
 }
@@ -44,6 +49,15 @@ impl Link {
 
     pub(super) fn was_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Relaxed)
+    }
+
+    /// Only the first verdict counts: the connection ends with it.
+    pub(super) fn judge(&self, verdict: Verdict) {
+        self.verdict.get_or_init(|| verdict);
+    }
+
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        self.verdict.get().copied()
     }
 
     pub(super) fn upgrade(&self, upgraded: Upgraded) {

@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::link::Link;
+use super::{framing::Framing, link::Link};
 pub(super) use crate::connection::socket::Socket;
 
 /// A socket whose writes fail when the client takes nothing for the write timeout.
@@ -22,6 +22,7 @@ pub(super) struct Patient {
     socket: Socket,
     timeout: Duration,
     link: Arc<Link>,
+    framing: Framing,
     /// Made at the first stall and kept. While `stalled` is false it may still fire once, which wakes the task for
     /// nothing; stopping it at each progress would cost more.
     clock: Option<Pin<Box<Sleep>>>,
@@ -30,7 +31,7 @@ pub(super) struct Patient {
 
 impl Patient {
     pub(super) fn new(socket: Socket, timeout: Duration, link: Arc<Link>) -> Self {
-        Self { socket, timeout, link, clock: None, stalled: false }
+        Self { socket, timeout, link, framing: Framing::default(), clock: None, stalled: false }
     }
 
     pub(super) fn socket(&self) -> &Socket {
@@ -72,7 +73,14 @@ impl AsyncRead for Patient {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_read(context, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+        this.framing.pass(&mut buffer.filled_mut()[before..]);
+        if let Some(verdict) = this.framing.verdict() {
+            this.link.judge(verdict);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `wsgi.input`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
@@ -19,7 +19,8 @@ use crate::{
 #[pyclass(frozen, module = "dwebsocket._core")]
 pub(super) struct Input {
     state: Mutex<State>,
-    client_lost: AtomicBool,
+    /// Why a read failed, which is the client's fault.
+    failure: OnceLock<BodyError>,
 }
 
 enum State {
@@ -91,12 +92,12 @@ impl Source {
 impl Input {
     pub(super) fn new(body: RequestBody) -> Self {
         let state = Mutex::new(State::Open(Source { body, rest: Bytes::new() }));
-        Self { state, client_lost: AtomicBool::new(false) }
+        Self { state, failure: OnceLock::new() }
     }
 
-    /// Whether a read failed because of the client.
-    pub(super) fn is_client_lost(&self) -> bool {
-        self.client_lost.load(Ordering::Relaxed)
+    /// Why a read failed, if one did.
+    pub(super) fn failure(&self) -> Option<BodyError> {
+        self.failure.get().copied()
     }
 
     /// Lets go of the body. Whoever kept the object gets `ValueError` from now on; a read that waits meanwhile ends as it
@@ -116,10 +117,7 @@ impl Input {
         let pieces =
             if ready(&source) { read(&mut source) } else { runtime::detached(py, || read(&mut source)) };
         self.put_back(source);
-        if pieces.is_err() {
-            self.client_lost.store(true, Ordering::Relaxed);
-        }
-        Ok(pieces?)
+        pieces.map_err(|error| PyErr::from(*self.failure.get_or_init(|| error)))
     }
 
     fn take(&self) -> PyResult<Source> {

@@ -28,7 +28,7 @@ use crate::{
         call, log, runtime,
         websocket::{PyConnection, Upgrade},
     },
-    server::{Exchange, Slot},
+    server::{BodyError, Exchange, Slot},
     wire::{close, handshake::Handshake},
 };
 
@@ -237,7 +237,8 @@ impl<'py> Running<'_, 'py> {
     fn note_exception(&self, error: &PyErr) -> bool {
         let py = self.environ.py();
         let socket = self.connection().is_some();
-        let lost = self.response.is_client_lost() || self.input.get().is_client_lost();
+        let failure = self.input.get().failure();
+        let lost = self.response.is_client_lost() || failure.is_some();
         let ended = if socket { is_connection_closed(py, error) } else { lost && is_os_error(py, error) };
         if ended {
             log::debug(py, &format!("ended by {error}"), &self.request_line());
@@ -245,7 +246,12 @@ impl<'py> Running<'_, 'py> {
             log::exception(py, "the application failed", &self.request_line(), error);
         }
         if !socket {
-            self.response.fail(Head::plain(StatusCode::INTERNAL_SERVER_ERROR));
+            let status = match failure.filter(|_| ended) {
+                Some(BodyError::TimedOut) => StatusCode::REQUEST_TIMEOUT,
+                Some(BodyError::Invalid | BodyError::ClientGone) => StatusCode::BAD_REQUEST,
+                None => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            self.response.fail(Head::plain(status));
         }
         !ended
     }
