@@ -20,9 +20,38 @@ STATUS: Final = 501
 RUNSERVER: Final = (
     "Put 'dwebsocket' first in INSTALLED_APPS and run manage.py runserver, whose server carries WebSockets."
 )
+GUNICORN: Final = (
+    "Or run gunicorn with --worker-class gthread, whose sockets are taken over; leave TLS to a proxy "
+    "in front of it, such as nginx."
+)
+OTHERS: Final = (RUNSERVER, GUNICORN)
 PROXY: Final = (
     "Or leave TLS to a proxy in front of it, such as nginx, that passes Upgrade and Connection on, and start "
     "{server} without a certificate."
+)
+
+Obstacle = tuple[str, str]
+"""Why a server cannot carry WebSockets as it was started, and how to start it."""
+
+UWSGI_ROUTER: Final[Obstacle] = (
+    "uWSGI's http router keeps back what a client sends behind its request.",
+    "Start uWSGI with --http-raw-body beside --http.",
+)
+UWSGI_ASYNC: Final[Obstacle] = (
+    "uWSGI runs in async mode, where a view that waits holds up every other one of its process.",
+    "Start uWSGI with --threads in place of --async, --ugreen, --gevent and the like.",
+)
+UWSGI_TLS: Final[Obstacle] = (
+    "uWSGI's worker speaks TLS itself, so that there is no plain socket to hand over.",
+    "Start uWSGI with --https and --http-raw-body in place of --https-socket, or leave TLS to nginx.",
+)
+UWSGI_PROTOCOL: Final[Obstacle] = (
+    "uWSGI can hand over sockets of the uwsgi and HTTP protocols only.",
+    "Start uWSGI with --socket, --http-socket, or --http and --http-raw-body.",
+)
+UWSGI_EXPORTS: Final[Obstacle] = (
+    "This build of uWSGI does not let its plugins see what it has read of a connection.",
+    "Use the uWSGI of PyPI or of your distribution.",
 )
 
 _ASGI_SERVERS: Final = ("uvicorn", "daphne", "hypercorn", "granian")
@@ -54,7 +83,7 @@ class UnsupportedServer(Exception):
         ways: what can be done, a sentence each.
     """
 
-    def __init__(self, server: str, reason: str | None = None, ways: tuple[str, ...] = (RUNSERVER,)) -> None:
+    def __init__(self, server: str, reason: str | None = None, ways: tuple[str, ...] = OTHERS) -> None:
         self.server = server
         self.reason = reason or f"{server} does not hand over its sockets."
         self.ways = ways
@@ -74,6 +103,12 @@ def refusal(environ: Mapping[str, Any]) -> UnsupportedServer:
         reason = f"{server} speaks TLS itself, so that there is no plain socket to hand over."
         return UnsupportedServer(server, reason, (RUNSERVER, PROXY.format(server=server)))
     return UnsupportedServer(server)
+
+
+def under_uwsgi(environ: Mapping[str, Any], obstacle: Obstacle) -> UnsupportedServer:
+    """Why a handshake cannot be taken under uWSGI as it was started."""
+    reason, way = obstacle
+    return UnsupportedServer(_name(environ), reason, (way,))
 
 
 def response(error: UnsupportedServer, path: str, accept: str) -> HttpResponse:
@@ -149,6 +184,8 @@ def _asgi_refusal() -> UnsupportedServer:
 def _name(environ: Mapping[str, Any]) -> str:
     if "mod_wsgi.version" in environ:
         return f"mod_wsgi {'.'.join(str(part) for part in environ['mod_wsgi.version'])}"
+    if "uwsgi.version" in environ:
+        return f"uWSGI {environ['uwsgi.version'].decode()}"
     return environ.get("SERVER_SOFTWARE") or "This server"
 
 

@@ -31,10 +31,15 @@ use rustix::{
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
     io::{DupFlags, dup3},
 };
-use tokio::{io::AsyncWriteExt, net::UnixStream, runtime::Handle, time};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    runtime::Handle,
+    task, time,
+};
 
 use super::{
-    Connection, Driver, open_agreed,
+    Connection, Driver, open,
     registry::{Registration, Registry},
     signals,
     socket::Socket,
@@ -42,16 +47,20 @@ use super::{
 use crate::{
     config::ConnectionConfig,
     error::AdoptError,
-    wire::{close::GOING_AWAY, offer::Agreement},
+    wire::close::{GOING_AWAY, SERVICE_RESTART},
 };
 
 /// What is thrown away at once of what a server writes after the view.
 const DISCARDED_BYTES: usize = 4 << 10;
 
+/// How long the sockets of a process that is told to stop may take to end before it is told that they have not.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The adopted sockets of a process.
 ///
 /// When the process is told to stop by a signal for which it has a handler (SIGINT, SIGQUIT, SIGABRT, SIGTERM), they are
-/// closed with 1001: a server that waits for its views to end would wait for ever otherwise.
+/// closed with 1001: a server that waits for its views to end would wait for ever otherwise. Where uWSGI reloads (SIGHUP),
+/// with 1012.
 #[derive(Debug)]
 pub struct Adopted {
     registry: Arc<Registry>,
@@ -68,19 +77,14 @@ impl Adopted {
         let entered = runtime.enter();
         let stop = UnixStream::from_std(signals::told_to_stop()?)?;
         drop(entered);
-        let stopped = Arc::clone(&registry);
-        runtime.spawn(async move {
-            if stop.readable().await.is_ok() {
-                stopped.close(GOING_AWAY, "");
-            }
-        });
+        runtime.spawn(close_when_told(stop, Arc::clone(&registry)));
         Ok(Self { registry, runtime })
     }
 
     /// Prepares to take a socket over. Until [`Adoption::take`] the server can still answer on it.
     ///
     /// `socket` is the server's descriptor of a connected stream socket, which nobody uses during the adoption; at most
-    /// `limit` sockets are adopted at the same time. `agreement` is what the 101 will say of compression.
+    /// `limit` sockets are adopted at the same time.
     ///
     /// # Errors
     /// There are `limit` already, or the operating system has no descriptor left.
@@ -88,7 +92,6 @@ impl Adopted {
         &self,
         socket: BorrowedFd<'a>,
         config: Arc<ConnectionConfig>,
-        agreement: Option<Agreement>,
         limit: usize,
     ) -> Result<Adoption<'a>, AdoptError> {
         let ours = socket2::Socket::from(socket.try_clone_to_owned()?);
@@ -102,7 +105,7 @@ impl Adopted {
         // A client that has left already has no address any more; the driver will find out.
         let peer = ours.peer_addr().ok().and_then(|address| address.as_socket());
         let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
-        let (connection, driver) = open_agreed(config, peer, agreement);
+        let (connection, driver) = open(config, peer);
         let registration = self.registry.add_within(limit, &connection).ok_or(AdoptError::TooMany)?;
         let runtime = self.runtime.clone();
         Ok(Adoption { server: socket, ours, servers_end, our_end, connection, driver, registration, runtime })
@@ -174,6 +177,18 @@ fn replace(descriptor: BorrowedFd<'_>, file: OwnedFd) -> io::Result<()> {
     // dropped. It stays open under the same number, so whoever owns it goes on owning it.
     let mut number = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(descriptor.as_raw_fd()) });
     Ok(dup3(file, &mut number, DupFlags::CLOEXEC)?)
+}
+
+/// Closes every one when the process is told to stop, and answers when all have ended.
+async fn close_when_told(mut stop: UnixStream, registry: Arc<Registry>) {
+    let Ok(number) = stop.read_u8().await else { return };
+    let reload = i32::from(number) == libc::SIGHUP;
+    registry.close(if reload { SERVICE_RESTART } else { GOING_AWAY }, "");
+    let ended = task::spawn_blocking(move || registry.wait_until_empty(Instant::now() + LAST_WORDS));
+    if ended.await.is_ok() {
+        // It fails where nobody can be listening any more.
+        let _ = stop.write_all(b"!").await;
+    }
 }
 
 /// Reads what the server writes after the view, until the server closes its end.

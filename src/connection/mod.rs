@@ -5,8 +5,6 @@ pub mod adopt;
 #[cfg(not(loom))]
 mod clock;
 #[cfg(not(loom))]
-mod compression;
-#[cfg(not(loom))]
 mod driver;
 #[cfg(not(loom))]
 mod handle;
@@ -30,8 +28,6 @@ pub mod waker;
 mod writer;
 
 #[cfg(not(loom))]
-pub use compression::agree;
-#[cfg(not(loom))]
 pub use driver::Driver;
 #[cfg(not(loom))]
-pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open, open_agreed};
+pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open};

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -59,6 +60,11 @@ _GUNICORN: Final = (
 )  # fmt: skip
 
 
+UWSGI: Final = (
+    str(Path(sys.executable).with_name("uwsgi")), "--module", "project.wsgi", "--threads", "16"
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Server:
     """A server that is not ours.
@@ -75,12 +81,22 @@ class Server:
 
 
 _OF_GUNICORN: Final = re.compile(r"^\[[-\d]+ [:\d]+ \+\d{4}\] \[\d+\] \[INFO\] ")
+OF_UWSGI: Final = re.compile(
+    r"\*\*\* |!!! |\.\.\.|\[pid: \d+\|app: |os: |machine: |nodename: |clock source: |compiled with "
+    r"|detected |current working |uwsgi s|uWSGI |your |lock engine: |thunder lock: |[Pp]ython |mapped "
+    r"|WSGI app 0 |spawned |worker \d |gateway |SIGINT/SIGTERM|[Gg]racefully |binary reloading |closing all "
+    r"|chdir|goodbye |$"
+)
 _OF_DJANGO: Final = re.compile(r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "GET /')
+
+UWSGI_ADDRESS: Final = r"(?:http|socket \d) bound (?:on|to TCP address) 127\.0\.0\.1:(\d+)"
+"""Of the socket that clients connect to, which is named first."""
 
 SERVERS: Final = {
     "runserver": Server((sys.executable, "manage.py", "runserver", "127.0.0.1:0", "--noreload"), _OF_DJANGO),
     "sync": Server((*_GUNICORN, "--worker-class", "sync"), _OF_GUNICORN, side_by_side=False),
     "gthread": Server((*_GUNICORN, "--worker-class", "gthread", "--threads", "64"), _OF_GUNICORN),
+    "uwsgi": Server((*UWSGI, "--http-socket", "127.0.0.1:0", "--master", "--die-on-term"), OF_UWSGI),
 }
 
 
@@ -93,6 +109,9 @@ class Foreign(Running):
 
     def wait_until_up(self, after: int = 0) -> Foreign:
         """Waits until the server tells its address."""
+        if self.server.own_lines is OF_UWSGI:
+            self.wait_for_port(UWSGI_ADDRESS)
+            return self
         if self.server.own_lines is _OF_GUNICORN:
             match = self.stderr.wait_for(r"Listening at: (http://(.+):(\d+))", after)
         else:
@@ -160,9 +179,12 @@ def serve_with(foreign_project: Project, tmp_path: Path) -> Iterator[Start]:
     """`serve_with("gthread", "--threads", "2")` starts the project under a server."""
     started: list[Foreign] = []
 
-    def start(name: str, *options: str, **environ: str) -> Foreign:
+    def start(name: str | Server, *options: str, **environ: str) -> Foreign:
         inherited = {**foreign_project._environ(), "HOME": str(tmp_path), **environ}
-        running = Foreign(SERVERS[name], foreign_project, options, inherited)
+        server = SERVERS[name] if isinstance(name, str) else name
+        if not shutil.which(server.command[0]):
+            pytest.skip(f"{server.command[0]} is not installed")
+        running = Foreign(server, foreign_project, options, inherited)
         started.append(running)
         return running.wait_until_up()
 

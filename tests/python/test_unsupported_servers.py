@@ -230,7 +230,7 @@ def test_a_refusal_says_who_why_and_what_to_do() -> None:
         "waitress",
         "waitress does not hand over its sockets.",
     )
-    assert str(raised.value) == f"{raised.value.reason} {unsupported.RUNSERVER}"
+    assert str(raised.value) == f"{raised.value.reason} {unsupported.RUNSERVER} {unsupported.GUNICORN}"
 
 
 def test_plain_http_is_never_refused() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import _core, conf, unsupported
-from . import gunicorn, standard
+from . import gunicorn, standard, uwsgi
 from .client import Client
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ("FINDERS", "Client", "find_upgrade", "is_handshake")
 
-FINDERS: Final[tuple[Callable[[Mapping[str, Any]], Client | None], ...]] = (gunicorn.find, standard.find)
+FINDERS: Final[tuple[Callable[[Mapping[str, Any]], Client | None], ...]] = (
+    gunicorn.find,
+    uwsgi.find,
+    standard.find,
+)
 """Each gives the client of a request that came by its server, None for any other request."""
 
 # From then on no thread that waits in Rust comes back to an interpreter that is being taken down.

@@ -1,7 +1,6 @@
 //! Tests of `connection`.
 
 mod closing;
-mod compression;
 mod endings;
 mod mailbox;
 mod receiving;
