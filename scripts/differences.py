@@ -9,9 +9,9 @@ TABLE = Path(__file__).parents[1] / "tests" / "python" / "original" / "differenc
 HEAD = """# What is different from dwebsocket 0.5.12
 
 The two play the same {scenarios} scenarios, each a view and its clients: dwebsocket 0.5.12 with
-Django 3.0 under `runserver` and gunicorn, and dwebsocket-rs. Everything that both sides see is
-compared: messages, types, return values, exceptions, close codes, their order. What differs stands
-here with its reason; any other difference fails the tests. The scenarios are in
+Django 3.0, and dwebsocket-rs, both under `runserver` and under gunicorn. Everything that both sides
+see is compared: messages, types, return values, exceptions, close codes, their order. What differs
+stands here with its reason; any other difference fails the tests. The scenarios are in
 `tests/python/original/`. An exception counts as the same when an `except` that names the original's
 class catches ours.
 

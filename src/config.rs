@@ -12,6 +12,27 @@ pub enum SlowClient {
     DropOldest,
 }
 
+/// Compression of messages (permessage-deflate, RFC 7692) with the clients that offer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompressionConfig {
+    /// Whether views that say nothing about it compress. Off by default: it costs time for each message.
+    pub enabled: bool,
+    /// Payloads of fewer bytes are sent as they are: they would hardly get smaller.
+    pub threshold_bytes: usize,
+    /// Whether a message may refer to those before it. Short messages get far smaller then, but each connection keeps a
+    /// window each way, and a message to many clients is compressed for each of them.
+    pub context_takeover: bool,
+    /// How far back, 9 to 15 as a power of two of bytes: with context takeover what a connection keeps each way. A client
+    /// that does not offer to use a smaller window than 15 may still make its own side 32 KiB.
+    pub window_bits: u8,
+}
+
+impl Default for CompressionConfig {
+    fn default() -> Self {
+        Self { enabled: false, threshold_bytes: 1024, context_takeover: false, window_bits: 15 }
+    }
+}
+
 /// Limits and timeouts of one connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
@@ -33,6 +54,8 @@ pub struct ConnectionConfig {
     pub ping_timeout: Duration,
     /// How long the peer's Close is awaited after ours.
     pub close_timeout: Duration,
+    /// Compression of messages.
+    pub compression: CompressionConfig,
 }
 
 impl Default for ConnectionConfig {
@@ -47,6 +70,7 @@ impl Default for ConnectionConfig {
             ping_interval: Some(Duration::from_secs(20)),
             ping_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
+            compression: CompressionConfig::default(),
         }
     }
 }

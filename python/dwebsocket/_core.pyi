@@ -17,11 +17,18 @@ class Upgrade:
     @property
     def accepted(self) -> bool:
         """Whether ``accept`` was called."""
-    def accept(self, subprotocol: str | None = None, *, text_as_str: bool = False) -> Connection:
+    def accept(
+        self,
+        subprotocol: str | None = None,
+        *,
+        text_as_str: bool = False,
+        compression: bool | None = None,
+    ) -> Connection:
         """Answers 101 and gives the connection.
 
         A client that is gone gives a connection that is already lost. ``text_as_str``: text messages are
-        ``str`` instead of ``bytes``.
+        ``str`` instead of ``bytes``. ``compression``: whether messages are compressed if the client offers
+        it; None leaves that to the setting.
 
         Raises:
             RuntimeError: the handshake has been answered.

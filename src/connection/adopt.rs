@@ -39,7 +39,7 @@ use tokio::{
 };
 
 use super::{
-    Connection, Driver, open,
+    Connection, Driver, open_agreed,
     registry::{Registration, Registry},
     signals,
     socket::Socket,
@@ -47,7 +47,10 @@ use super::{
 use crate::{
     config::ConnectionConfig,
     error::AdoptError,
-    wire::close::{GOING_AWAY, SERVICE_RESTART},
+    wire::{
+        close::{GOING_AWAY, SERVICE_RESTART},
+        offer::Agreement,
+    },
 };
 
 /// What is thrown away at once of what a server writes after the view.
@@ -84,7 +87,7 @@ impl Adopted {
     /// Prepares to take a socket over. Until [`Adoption::take`] the server can still answer on it.
     ///
     /// `socket` is the server's descriptor of a connected stream socket, which nobody uses during the adoption; at most
-    /// `limit` sockets are adopted at the same time.
+    /// `limit` sockets are adopted at the same time. `agreement` is what the 101 will say of compression.
     ///
     /// # Errors
     /// There are `limit` already, or the operating system has no descriptor left.
@@ -92,6 +95,7 @@ impl Adopted {
         &self,
         socket: BorrowedFd<'a>,
         config: Arc<ConnectionConfig>,
+        agreement: Option<Agreement>,
         limit: usize,
     ) -> Result<Adoption<'a>, AdoptError> {
         let ours = socket2::Socket::from(socket.try_clone_to_owned()?);
@@ -105,7 +109,7 @@ impl Adopted {
         // A client that has left already has no address any more; the driver will find out.
         let peer = ours.peer_addr().ok().and_then(|address| address.as_socket());
         let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
-        let (connection, driver) = open(config, peer);
+        let (connection, driver) = open_agreed(config, peer, agreement);
         let registration = self.registry.add_within(limit, &connection).ok_or(AdoptError::TooMany)?;
         let runtime = self.runtime.clone();
         Ok(Adoption { server: socket, ours, servers_end, our_end, connection, driver, registration, runtime })

@@ -25,7 +25,9 @@ use crate::{
     error::{CloseReason, ClosedBy, ProtocolError},
     wire::{
         close::{CloseFrame, NO_STATUS},
+        deflate::Inflater,
         frame,
+        protocol::Protocol,
     },
 };
 
@@ -59,9 +61,13 @@ impl Driver {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let config = Arc::clone(&self.shared.config);
+        let protocol = match self.shared.agreement {
+            Some(agreement) => Protocol::with_inflater(config.max_message_bytes, Inflater::new(agreement)),
+            None => Protocol::new(config.max_message_bytes),
+        };
         let mut session = Session {
             socket,
-            reader: Reader::new(config.max_message_bytes, early),
+            reader: Reader::new(protocol, early),
             writer: Writer::default(),
             clock: Clock::new(config, Instant::now()),
             phase: Phase::Open,

@@ -10,17 +10,19 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    compression::Compression,
     driver::Driver,
     mailbox::{PutError, TakeError},
     shared::Shared,
     waker::Wake,
 };
 use crate::{
-    config::{ConnectionConfig, SlowClient},
+    config::ConnectionConfig,
     error::{CloseReason, ReceiveError, SendError},
     wire::{
         close::{GOING_AWAY, TRY_AGAIN_LATER},
         message::Message,
+        offer::Agreement,
     },
 };
 
@@ -60,7 +62,16 @@ struct Handle {
 /// Makes a connection and the driver that will serve it. Messages may be sent at once; they wait for the driver.
 /// `peer` is the peer's address, for logs.
 pub fn open(config: Arc<ConnectionConfig>, peer: String) -> (Connection, Driver) {
-    let shared = Arc::new(Shared::new(config, peer));
+    open_agreed(config, peer, None)
+}
+
+/// As [`open`]; the client was told in the handshake that its `agreement` to compress holds.
+pub fn open_agreed(
+    config: Arc<ConnectionConfig>,
+    peer: String,
+    agreement: Option<Agreement>,
+) -> (Connection, Driver) {
+    let shared = Arc::new(Shared::new(config, peer, agreement));
     (Connection(Arc::new(Handle { shared: Arc::clone(&shared) })), Driver::new(shared))
 }
 
@@ -113,28 +124,20 @@ impl Connection {
         self.shared().inbox.wake_when_readable(waker);
     }
 
-    /// Queues an encoded frame (see [`crate::wire::frame`]). Frames of one thread keep their order; those of several
+    /// Queues an encoded frame (see [`crate::wire::frame`]), compressed on the calling thread where that was agreed on. Frames of one thread keep their order; those of several
     /// threads never mix. An [`Patience::Owner`] blocks while the outbox is full, nobody else ever does.
     ///
     /// # Errors
     /// The connection is closing or closed, or the client is too slow.
     pub fn send(&self, frame: Bytes, patience: Patience) -> Result<(), SendError> {
         let shared = self.shared();
-        let (is_message, size) = (is_message(&frame), frame.len());
-        let mut outcome = match patience {
-            Patience::Owner => shared.outbox.put(frame, Some(shared.config.send_timeout)),
-            Patience::Other => shared.outbox.put_now(frame),
+        let is_message = is_message(&frame);
+        let outcome = match self.compression_of(&frame) {
+            Some(compression) => compression.send(shared, frame, patience),
+            None => shared.queue(frame, patience),
         };
-        if patience == Patience::Other && shared.config.slow_client == SlowClient::DropOldest {
-            outcome = match outcome {
-                Err(PutError::Full(frame)) => shared.outbox.put_displacing(frame).map(|dropped| {
-                    shared.tally.dropped(dropped.len());
-                }),
-                other => other,
-            };
-        }
         match outcome {
-            Ok(()) => {
+            Ok(size) => {
                 shared.tally.sent(is_message, size);
                 Ok(())
             }
@@ -150,17 +153,35 @@ impl Connection {
         }
     }
 
-    /// Queues an encoded frame if there is room and the connection is open; else gives it back, for [`Connection::send`]
-    /// to say why. Never blocks, and no slow-client policy is applied.
+    /// Queues an encoded frame if there is room, the connection is open and it takes little time (a long message that is to
+    /// be compressed does not); else gives a frame back, for [`Connection::send`] to go on. Never blocks, and no
+    /// slow-client policy is applied.
     pub fn send_now(&self, frame: Bytes) -> Option<Bytes> {
-        let (is_message, size) = (is_message(&frame), frame.len());
-        match self.shared().outbox.put_now(frame) {
-            Ok(()) => {
-                self.shared().tally.sent(is_message, size);
+        let shared = self.shared();
+        let is_message = is_message(&frame);
+        let outcome = match self.compression_of(&frame) {
+            Some(compression) => compression.send_now(shared, frame),
+            None => shared.put_now(frame),
+        };
+        match outcome {
+            Ok(size) => {
+                shared.tally.sent(is_message, size);
                 None
             }
             Err(PutError::Closed(frame) | PutError::Full(frame)) => Some(frame),
         }
+    }
+
+    /// Whether [`Connection::send`] would compress this frame, which takes time: some tens of microseconds for each 4 KiB.
+    pub fn compresses(&self, frame: &Bytes) -> bool {
+        self.compression_of(frame).is_some()
+    }
+
+    /// `None` also for a frame that will not be sent, because nothing is any more.
+    fn compression_of(&self, frame: &Bytes) -> Option<&Compression> {
+        let shared = self.shared();
+        let compression = shared.compression.as_deref()?;
+        (compression.takes(frame) && !shared.outbox.is_closed()).then_some(compression)
     }
 
     /// Starts the closing handshake after what is queued; what arrives from now on is not delivered, what arrived

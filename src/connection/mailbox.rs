@@ -215,6 +215,12 @@ impl<T: Weigh> Mailbox<T> {
         self.block(timeout, State::watchers, |state, _| state.is_readable().then_some(())).is_some()
     }
 
+    /// Waits at most `timeout` for room for `weight`, which another may take first, or for the close. False: no time left.
+    pub fn wait_room(&self, weight: usize, timeout: Option<Duration>) -> bool {
+        let end = |state: &mut State<T>, _: &mut _| (state.closed || self.fits(state, weight)).then_some(());
+        self.block(timeout, State::putters, end).is_some()
+    }
+
     /// Calls `waker` once when an item, or the close, can be taken: at once if it already can.
     pub fn wake_when_readable(&self, waker: Arc<dyn Wake>) {
         self.change(|state, wakes| {

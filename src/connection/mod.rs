@@ -5,6 +5,8 @@ pub mod adopt;
 #[cfg(not(loom))]
 mod clock;
 #[cfg(not(loom))]
+mod compression;
+#[cfg(not(loom))]
 mod driver;
 #[cfg(not(loom))]
 mod handle;
@@ -28,6 +30,8 @@ pub mod waker;
 mod writer;
 
 #[cfg(not(loom))]
+pub use compression::agree;
+#[cfg(not(loom))]
 pub use driver::Driver;
 #[cfg(not(loom))]
-pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open};
+pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open, open_agreed};

@@ -23,6 +23,9 @@ use crate::{
 /// Messages taken out of the bytes read before they are put into the inbox together.
 const BATCH_MESSAGES: usize = 256;
 
+/// Bytes of messages after which no more are taken: a few bytes read can be inflated to very many.
+const BATCH_BYTES: usize = 256 << 10;
+
 /// What is read onto the stack, so that a connection that says little needs no buffer.
 const SHORT_READ_BYTES: usize = 4 << 10;
 
@@ -40,6 +43,17 @@ pub(super) enum Heard {
     Violation(ProtocolError),
     /// The end of the stream, or an error: nothing more can be read.
     Nothing,
+}
+
+/// What was in the bytes that had been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// No whole frame.
+    Nothing,
+    /// Messages or control frames.
+    Some,
+    /// So many bytes of messages that there may well be more.
+    Much,
 }
 
 /// Reads while the inbox has room and leaves the rest to TCP, which then makes the peer wait. That holds up the peer's
@@ -61,9 +75,9 @@ pub(super) struct Reader {
 
 impl Reader {
     /// `early` is what came right behind the handshake.
-    pub(super) fn new(max_message_bytes: usize, early: Bytes) -> Self {
+    pub(super) fn new(protocol: Protocol, early: Bytes) -> Self {
         Self {
-            protocol: Protocol::new(max_message_bytes),
+            protocol,
             input: BytesMut::from(early),
             received: VecDeque::new(),
             end: None,
@@ -103,8 +117,15 @@ impl Reader {
                 self.input = BytesMut::new();
                 return Poll::Ready(end);
             }
-            if !self.parse(shared, writer) {
-                break;
+            match self.parse(shared, writer) {
+                Found::Nothing => break,
+                Found::Some => {}
+                // Other tasks get their turn before more is inflated.
+                Found::Much => {
+                    self.stalled = !self.deliver(shared, context);
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
         }
         self.stalled = shared.inbox.poll_room(context, 1).is_pending();
@@ -142,28 +163,41 @@ impl Reader {
         true
     }
 
-    /// Takes messages out of the input until there are enough for one delivery. False: there was nothing to take.
-    fn parse(&mut self, shared: &Shared, writer: &mut Writer) -> bool {
-        let mut found = false;
+    /// Takes messages out of the input until there are enough for one delivery.
+    fn parse(&mut self, shared: &Shared, writer: &mut Writer) -> Found {
+        let mut found = Found::Nothing;
+        let mut bytes = 0;
         while self.received.len() < BATCH_MESSAGES && self.end.is_none() {
-            match self.protocol.receive(&mut self.input) {
+            found = match self.protocol.receive(&mut self.input) {
                 Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
+                    bytes += message.payload.len();
                     shared.tally.received(message.payload.len());
                     self.received.push_back(message);
+                    if bytes >= BATCH_BYTES {
+                        return Found::Much;
+                    }
+                    Found::Some
                 }
                 Ok(Some(Event::Ping(payload))) => {
                     shared.keep_control_frame(0x9, &payload);
                     writer.pong(&payload);
+                    Found::Some
                 }
-                Ok(Some(Event::Pong(payload))) => shared.keep_control_frame(0xA, &payload),
+                Ok(Some(Event::Pong(payload))) => {
+                    shared.keep_control_frame(0xA, &payload);
+                    Found::Some
+                }
                 Ok(Some(Event::Close(frame))) => {
                     shared.keep_control_frame(0x8, &close_payload(frame.as_ref()));
                     self.end = Some(Heard::Close(frame));
+                    Found::Some
                 }
-                Err(error) => self.end = Some(Heard::Violation(error)),
-            }
-            found = true;
+                Err(error) => {
+                    self.end = Some(Heard::Violation(error));
+                    Found::Some
+                }
+            };
         }
         found
     }
@@ -205,6 +239,7 @@ impl Reader {
 
     /// Gives memory back before a pause whose length nobody knows.
     fn let_go(&mut self) {
+        self.protocol.let_go();
         if self.input.is_empty() {
             self.input = BytesMut::new();
         } else if self.input.len() <= SHORT_READ_BYTES && self.input.capacity() > 2 * SHORT_READ_BYTES {

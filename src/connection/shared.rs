@@ -12,14 +12,20 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{handle::Counts, mailbox::Mailbox, readiness::Readiness};
+use super::{
+    compression::Compression,
+    handle::{Counts, Patience},
+    mailbox::{Mailbox, PutError},
+    readiness::Readiness,
+};
 use crate::{
-    config::ConnectionConfig,
+    config::{ConnectionConfig, SlowClient},
     error::{CloseReason, ClosedBy, ReceiveError},
     wire::{
         close::{ABNORMAL, CloseFrame},
         frame,
         message::Message,
+        offer::Agreement,
     },
 };
 
@@ -41,6 +47,9 @@ pub(super) struct Shared {
     pub(super) finished: Mailbox<Infallible>,
     pub(super) readiness: Readiness,
     pub(super) tally: Tally,
+    pub(super) agreement: Option<Agreement>,
+    /// There if permessage-deflate was agreed on; boxed, because most connections have none.
+    pub(super) compression: Option<Box<Compression>>,
     ending: Mutex<Ending>,
     /// `None` until somebody observes them.
     control_frames: Mutex<Option<VecDeque<(u8, Bytes)>>>,
@@ -54,18 +63,44 @@ struct Ending {
 }
 
 impl Shared {
-    pub(super) fn new(config: Arc<ConnectionConfig>, peer: String) -> Self {
+    pub(super) fn new(config: Arc<ConnectionConfig>, peer: String, agreement: Option<Agreement>) -> Self {
+        let threshold_bytes = config.compression.threshold_bytes;
+        let compression = agreement.map(|agreement| Box::new(Compression::new(agreement, threshold_bytes)));
         Self {
             inbox: Mailbox::new(config.inbox_messages, config.inbox_bytes),
             outbox: Mailbox::new(OUTBOX_FRAMES, config.outbox_bytes),
             finished: Mailbox::new(1, 0),
             readiness: Readiness::default(),
             tally: Tally::default(),
+            agreement,
+            compression,
             ending: Mutex::default(),
             control_frames: Mutex::default(),
             config,
             peer,
         }
+    }
+
+    /// Queues a frame as it is, and tells its size. An owner waits for room; for anybody else the slow-client policy holds.
+    pub(super) fn queue(&self, frame: Bytes, patience: Patience) -> Result<usize, PutError<Bytes>> {
+        let size = frame.len();
+        if patience == Patience::Owner {
+            return self.outbox.put(frame, Some(self.config.send_timeout)).map(|()| size);
+        }
+        match self.put_now(frame) {
+            Err(PutError::Full(frame)) if self.config.slow_client == SlowClient::DropOldest => {
+                let dropped = self.outbox.put_displacing(frame)?;
+                self.tally.dropped(dropped.len());
+                Ok(size)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Queues a frame as it is if there is room, and tells its size.
+    pub(super) fn put_now(&self, frame: Bytes) -> Result<usize, PutError<Bytes>> {
+        let size = frame.len();
+        self.outbox.put_now(frame).map(|()| size)
     }
 
     /// Ends it from this side: the queue is written, then a Close with `code` and `reason`.

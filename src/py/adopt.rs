@@ -18,9 +18,10 @@ use pyo3::{
 
 use super::{call, config::Settings, exceptions, runtime, websocket::Upgrade};
 use crate::{
+    config::ConnectionConfig,
     connection::{Connection, adopt::Adopted},
     error::AdoptError,
-    wire::handshake::Handshake,
+    wire::{handshake::Handshake, offer::Agreement},
 };
 
 /// What a handshake says, by its names in an environ.
@@ -46,18 +47,28 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
-    /// Takes the socket over and sends the head of the 101.
+    /// The limits that the WebSocket would have.
+    pub(super) fn config(&self) -> &Arc<ConnectionConfig> {
+        &self.settings.server.connection
+    }
+
+    /// Takes the socket over and sends the head of the 101. `agreement` is what that says of compression.
     ///
     /// # Errors
     /// `TooManyConnections`, `OSError`, or what the function raises that makes the server let go of the socket.
-    pub(super) fn accept(&self, py: Python<'_>, head: Bytes) -> PyResult<Connection> {
+    pub(super) fn accept(
+        &self,
+        py: Python<'_>,
+        head: Bytes,
+        agreement: Option<Agreement>,
+    ) -> PyResult<Connection> {
         let adopted = adopted(py, self.settings.io_threads)?;
-        let config = Arc::clone(&self.settings.server.connection);
+        let config = Arc::clone(self.config());
         // SAFETY: the descriptor is the server's, whose thread runs the view that accepts.
         #[allow(unsafe_code, reason = "Python hands sockets over as numbers")]
         let socket = unsafe { BorrowedFd::borrow_raw(self.descriptor) };
         let limit = self.settings.server.max_websocket_connections;
-        let adoption = adopted.prepare(socket, config, limit).map_err(|error| match error {
+        let adoption = adopted.prepare(socket, config, agreement, limit).map_err(|error| match error {
             AdoptError::TooMany => exceptions::too_many_connections(py, &error.to_string()),
             AdoptError::Io(error) => error.into(),
         })?;

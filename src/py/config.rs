@@ -8,7 +8,7 @@ use pyo3::{
     types::{PyBool, PyDict, PyFloat, PyInt, PyMapping, PyString},
 };
 
-use crate::config::{ConnectionConfig, ServerConfig, SlowClient};
+use crate::config::{CompressionConfig, ConnectionConfig, ServerConfig, SlowClient};
 
 /// Far beyond any use, and well within what clocks can add.
 const MAX_SECONDS: f64 = 1e9;
@@ -79,6 +79,18 @@ fn set_connection(connection: &mut ConnectionConfig, value: &Value<'_, '_>) -> P
         "ping_interval_seconds" => connection.ping_interval = value.interval()?,
         "ping_timeout_seconds" => connection.ping_timeout = value.seconds()?,
         "close_timeout_seconds" => connection.close_timeout = value.seconds()?,
+        _ => return set_compression(&mut connection.compression, value),
+    }
+    Ok(true)
+}
+
+/// False: the name is not one of compression's.
+fn set_compression(compression: &mut CompressionConfig, value: &Value<'_, '_>) -> PyResult<bool> {
+    match value.name {
+        "compression" => compression.enabled = value.flag()?,
+        "compression_threshold_bytes" => compression.threshold_bytes = value.count()?,
+        "compression_context_takeover" => compression.context_takeover = value.flag()?,
+        "compression_window_bits" => compression.window_bits = value.window_bits()?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -104,6 +116,22 @@ impl Value<'_, '_> {
     /// A whole number of at least 1, or None.
     fn optional_count(&self) -> PyResult<Option<usize>> {
         if self.value.is_none() { Ok(None) } else { self.count().map(Some) }
+    }
+
+    /// True or False, or the number that equals it.
+    fn flag(&self) -> PyResult<bool> {
+        let number = self.value.is_instance_of::<PyInt>() || self.value.is_instance_of::<PyFloat>();
+        match if number { self.value.extract::<f64>()? } else { f64::NAN } {
+            0.0 => Ok(false),
+            1.0 => Ok(true),
+            _ => Err(self.wrong_type("True or False")),
+        }
+    }
+
+    /// 9 to 15.
+    fn window_bits(&self) -> PyResult<u8> {
+        let bits = u8::try_from(self.count()?).ok().filter(|bits| (9..=15).contains(bits));
+        bits.ok_or_else(|| self.out_of_bounds("a whole number from 9 to 15"))
     }
 
     /// Seconds above 0.

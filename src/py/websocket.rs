@@ -14,7 +14,7 @@ use pyo3::{
 
 use super::{adopt::Foreign, exceptions, frame, runtime};
 use crate::{
-    connection::{Connection, Patience, Taken},
+    connection::{Connection, Patience, Taken, agree},
     error::ClosedBy,
     server::Reply,
     wire::{
@@ -22,6 +22,7 @@ use crate::{
         frame::{MAX_CONTROL_PAYLOAD, encode_ping, encode_pong},
         handshake::{self, Handshake},
         message::{Kind, Message},
+        offer::Agreement,
     },
 };
 
@@ -63,6 +64,15 @@ impl Upgrade {
         Self { handshake, way: Way::Adoption(Mutex::new(Some(foreign))), connection: OnceLock::new() }
     }
 
+    /// What is agreed on with the client of compression; nothing once the handshake has been answered.
+    fn agree(&self, compression: Option<bool>) -> Option<Agreement> {
+        let config = match &self.way {
+            Way::Server { reply, .. } => Arc::clone(reply.lock().as_ref()?.config()),
+            Way::Adoption(foreign) => Arc::clone(foreign.lock().as_ref()?.config()),
+        };
+        agree(&config, &self.handshake.extensions, compression)
+    }
+
     /// The connection, if the handshake was accepted.
     pub(super) fn connection(&self) -> Option<Connection> {
         self.connection.get().cloned()
@@ -81,22 +91,29 @@ impl Upgrade {
         self.connection.get().is_some()
     }
 
-    #[pyo3(signature = (subprotocol=None, *, text_as_str=false))]
-    fn accept(&self, py: Python<'_>, subprotocol: Option<&str>, text_as_str: bool) -> PyResult<PyConnection> {
-        let head = self.handshake.response(subprotocol, None);
+    #[pyo3(signature = (subprotocol=None, *, text_as_str=false, compression=None))]
+    fn accept(
+        &self,
+        py: Python<'_>,
+        subprotocol: Option<&str>,
+        text_as_str: bool,
+        compression: Option<bool>,
+    ) -> PyResult<PyConnection> {
+        let agreement = self.agree(compression);
+        let head = self.handshake.response(subprotocol, agreement);
         let head = head.map_err(|error| PyValueError::new_err(error.to_string()))?;
         let answered = || PyRuntimeError::new_err("the handshake has already been answered");
         let connection = match &self.way {
             Way::Server { reply, opened } => {
                 let reply = reply.lock().take().ok_or_else(answered)?;
-                let connection = self.connection.get_or_init(|| reply.upgrade(head)).clone();
+                let connection = self.connection.get_or_init(|| reply.upgrade(head, agreement)).clone();
                 opened();
                 connection
             }
             Way::Adoption(foreign) => {
                 // Taken out meanwhile: no lock is held while Python runs.
                 let taken = foreign.lock().take().ok_or_else(answered)?;
-                match taken.accept(py, handshake::encode_head(&head)) {
+                match taken.accept(py, handshake::encode_head(&head), agreement) {
                     Ok(connection) => self.connection.get_or_init(|| connection).clone(),
                     Err(error) => {
                         *foreign.lock() = Some(taken);
@@ -193,12 +210,13 @@ impl PyConnection {
     #[pyo3(signature = (message, binary=false, owner=false))]
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>, binary: bool, owner: bool) -> PyResult<()> {
         let frame = frame::encode(message, binary)?;
-        let sent = if owner {
-            // Where there is room, as nearly always, the GIL is kept.
+        let patience = if owner { Patience::Owner } else { Patience::Other };
+        let sent = if owner || self.connection.compresses(&frame) {
+            // Where there is room, as nearly always, and little to compress, the GIL is kept.
             let Some(frame) = self.connection.send_now(frame) else { return Ok(()) };
-            runtime::detached_in_turn(py, || self.connection.send(frame, Patience::Owner))
+            runtime::detached_in_turn(py, || self.connection.send(frame, patience))
         } else {
-            self.connection.send(frame, Patience::Other)
+            self.connection.send(frame, patience)
         };
         sent.map_err(|error| exceptions::not_sent(py, &error))
     }

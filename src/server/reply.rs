@@ -13,7 +13,7 @@ use super::{
     pipe::{Pipe, ReplyBody},
     sockets::{Sockets, Upgraded},
 };
-use crate::connection::Connection;
+use crate::{config::ConnectionConfig, connection::Connection, wire::offer::Agreement};
 
 /// The client went away before the response began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,10 +100,16 @@ impl Reply {
         Ok(writer)
     }
 
+    /// The limits that a WebSocket would have.
+    pub fn config(&self) -> &Arc<ConnectionConfig> {
+        &self.sockets.config
+    }
+
     /// Answers a handshake with 101 and opens the WebSocket. Never blocks. If the client went away, the connection is
-    /// lost from the start; if the server closes its connections, it begins with the Close.
-    pub fn upgrade(self, head: Response<()>) -> Connection {
-        let (connection, upgraded) = self.sockets.open();
+    /// lost from the start; if the server closes its connections, it begins with the Close. `agreement` is what the head
+    /// says of compression.
+    pub fn upgrade(self, head: Response<()>, agreement: Option<Agreement>) -> Connection {
+        let (connection, upgraded) = self.sockets.open(agreement);
         // Undelivered, the driver in it is dropped, which is how the connection learns that it is lost.
         let _undelivered = self.sender.send(Answer::Upgrade(head, upgraded));
         connection

@@ -8,6 +8,7 @@ pub(super) use crate::connection::registry::Registry;
 use crate::{
     config::ConnectionConfig,
     connection::{self, Connection, Driver, registry::Registration, socket::Socket},
+    wire::offer::Agreement,
 };
 
 /// Opens the WebSockets of one client's connection.
@@ -19,8 +20,9 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    pub(super) fn open(&self) -> (Connection, Upgraded) {
-        let (connection, driver) = connection::open(Arc::clone(&self.config), self.peer.clone());
+    pub(super) fn open(&self, agreement: Option<Agreement>) -> (Connection, Upgraded) {
+        let config = Arc::clone(&self.config);
+        let (connection, driver) = connection::open_agreed(config, self.peer.clone(), agreement);
         let registration = self.registry.add(&connection);
         (connection, Upgraded { driver, registration })
     }

@@ -132,6 +132,26 @@ fn a_put_into_a_full_mailbox_goes_on_after_a_take() {
 }
 
 #[test]
+fn one_who_waits_for_room_and_a_putter_both_go_on_after_a_take() {
+    model(|| {
+        let mailbox = Arc::new(Mailbox::<Bytes>::new(1, 100));
+        mailbox.put_now(piece("one")).unwrap();
+        let waiter = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || assert!(mailbox.wait_room(3, None))
+        });
+        let putter = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.put(piece("two"), None).unwrap()
+        });
+        assert_eq!(mailbox.take(None), Ok(piece("one")));
+        assert_eq!(mailbox.take(None), Ok(piece("two")));
+        putter.join().unwrap();
+        waiter.join().unwrap();
+    });
+}
+
+#[test]
 fn two_putters_of_a_full_mailbox_both_go_on_though_one_may_time_out() {
     model(|| {
         let mailbox = Arc::new(Mailbox::<Bytes>::new(1, 100));

@@ -221,6 +221,29 @@ fn a_put_that_waits_gets_its_item_back_when_somebody_closes() {
 }
 
 #[test]
+fn a_wait_for_room_ends_with_room_the_close_or_its_time() {
+    let mailbox = mailbox(4, 10);
+    mailbox.put_now(item(6)).unwrap();
+    assert!(mailbox.wait_room(4, Some(Duration::ZERO)));
+    assert!(!mailbox.wait_room(5, Some(SHORT)));
+    for change in
+        [|mailbox: &Mailbox<Bytes>| drop(mailbox.take_now()), |mailbox: &Mailbox<Bytes>| mailbox.close()]
+    {
+        let waiter = thread::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            move || mailbox.wait_room(11, Some(LONG))
+        });
+        change(&mailbox);
+        assert!(waiter.join().unwrap());
+        if !mailbox.is_closed() {
+            assert!(mailbox.wait_room(11, None), "the heavy item is let in alone");
+            mailbox.put_now(item(6)).unwrap();
+        }
+    }
+    assert!(mailbox.wait_room(11, None));
+}
+
+#[test]
 fn a_closed_mailbox_takes_nothing_more() {
     let mailbox = mailbox(10, 10);
     mailbox.close();

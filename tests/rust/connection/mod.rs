@@ -1,6 +1,7 @@
 //! Tests of `connection`.
 
 mod closing;
+mod compression;
 mod endings;
 mod mailbox;
 mod receiving;

@@ -28,7 +28,7 @@ const HELLO_BACK: &[u8] = b"\x81\x05Hello";
 
 fn accept(exchange: Exchange, slot: &Slot) -> Connection {
     let head = exchange.handshake.unwrap().response(None, None).unwrap();
-    let connection = exchange.reply.upgrade(head);
+    let connection = exchange.reply.upgrade(head, None);
     slot.opened();
     connection
 }
