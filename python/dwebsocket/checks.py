@@ -12,7 +12,7 @@ from django.core.checks import Warning as Caution
 from django.core.management import get_commands, load_command_class
 from django.utils.module_loading import import_string
 
-from . import conf
+from . import conf, origin
 from .factory import WebSocketFactory
 
 TAG: Final = "dwebsocket"
@@ -123,6 +123,19 @@ def check_old_distribution(**_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_origins(**_: Any) -> list[CheckMessage]:
+    """W004: django-cors-headers lets every page in, which for HTTP may mean answers without cookies only."""
+    if conf.project_value(origin.SETTING) is not None or not origin.allows_all():
+        return []
+    return [
+        Caution(
+            "CORS_ALLOW_ALL_ORIGINS lets every page on the web open WebSockets with your users' cookies.",
+            hint=f"Name the pages that may in {origin.SETTING}; '*' there says that all may.",
+            id="dwebsocket.W004",
+        )
+    ]
+
+
 ALL: Final[tuple[Callable[..., list[CheckMessage]], ...]] = (
     check_runserver,
     check_values,
@@ -130,4 +143,5 @@ ALL: Final[tuple[Callable[..., list[CheckMessage]], ...]] = (
     check_names,
     check_old_middleware,
     check_old_distribution,
+    check_origins,
 )

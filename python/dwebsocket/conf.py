@@ -17,6 +17,8 @@ from django.conf import ENVIRONMENT_VARIABLE, settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from .hosts import parse_entry
+
 PREFIX: Final = "WEBSOCKET_"
 
 Demand = Callable[[object], str | None]
@@ -87,6 +89,16 @@ def dotted_path(value: object) -> str | None:
     return "the dotted path of a class, as a string"
 
 
+def origins(value: object) -> str | None:
+    """A list of origins and hosts, "*" for all, or None."""
+    listed = isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(name, str) and (name == "*" or parse_entry(name)) for name in value
+    )
+    if value is None or value == "*" or listed:
+        return None
+    return "a list of origins such as 'https://example.com' or hosts such as '.example.com', '*', or None"
+
+
 _TABLE = (
     Setting(
         "WEBSOCKET_ACCEPT_ALL",
@@ -99,6 +111,12 @@ _TABLE = (
         "dwebsocket.backends.default.factory.WebSocketFactory",
         "Dotted path of the class that makes request.websocket.",
         dotted_path,
+    ),
+    Setting(
+        "WEBSOCKET_ALLOWED_ORIGINS",
+        None,
+        "The pages that may open a WebSocket, in place of what the section Origin says; '*' for all.",
+        origins,
     ),
     Setting(
         "WEBSOCKET_TEXT_AS_STR",

@@ -10,7 +10,7 @@ from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOpera
 from django.http import Http404, HttpResponse, HttpResponseBadRequest
 from django.utils.module_loading import import_string
 
-from . import conf, unsupported
+from . import conf, origin, unsupported
 from .exceptions import ConnectionClosed, TooManyConnections
 
 logger = logging.getLogger("dwebsocket")
@@ -89,6 +89,8 @@ class WebSocketMiddleware:
             logger.debug("WebSocket %s refused with 400: %s", request.get_full_path(), error)
             return _bad_request("This is not a valid WebSocket handshake.")
         if websocket is not None:
+            if refusal := origin.refusal(request):
+                return refusal
             request.websocket = websocket
             request.is_websocket = IsWebSocket(True)
         return None

@@ -114,6 +114,27 @@ def test_the_original_distribution_beside_ours_is_a_warning(monkeypatch: pytest.
     assert ids() == ["dwebsocket.W003"]
 
 
+@pytest.mark.parametrize("name", ["CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL"])
+def test_sockets_open_to_every_page_by_a_setting_of_another_app_are_a_warning(name: str) -> None:
+    with override_settings(**{name: True}):
+        (message,) = run_checks(tags=[checks.TAG])
+    assert message.id == "dwebsocket.W004"
+    assert "WEBSOCKET_ALLOWED_ORIGINS" in (message.hint or "")
+
+
+@pytest.mark.parametrize("listed", ["*", [], ["https://example.com"]], ids=["all", "none", "one"])
+def test_sockets_open_to_the_pages_that_were_listed_are_no_warning(listed: object) -> None:
+    with override_settings(CORS_ALLOW_ALL_ORIGINS=True, WEBSOCKET_ALLOWED_ORIGINS=listed):
+        assert ids() == []
+
+
+def test_a_malformed_origin_in_the_settings_is_an_error_that_shows_how_one_looks() -> None:
+    with override_settings(WEBSOCKET_ALLOWED_ORIGINS=["https://example.com/"]):
+        (message,) = run_checks(tags=[checks.TAG])
+    assert message.id == "dwebsocket.E002"
+    assert "such as 'https://example.com'" in message.msg
+
+
 def test_manage_py_check_prints_our_messages(project: Project) -> None:
     project.settings('INSTALLED_APPS = [*INSTALLED_APPS[1:], "dwebsocket"]\nWEBSOCKET_TEXT_AS_STRING = True')
     result = project.manage("check")

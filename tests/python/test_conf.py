@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from dwebsocket import _core, conf
 
+ORIGINS = "a list of origins such as 'https://example.com' or hosts such as '.example.com', '*', or None"
+
 
 @pytest.mark.parametrize("setting", conf.SETTINGS.values(), ids=lambda setting: setting.name)
 def test_every_default_is_a_valid_value(setting: conf.Setting) -> None:
@@ -50,6 +52,10 @@ def test_a_setting_is_read_again_after_override_settings() -> None:
         ("WEBSOCKET_ACCEPT_ALL", "False", "True or False"),
         ("WEBSOCKET_FACTORY_CLASS", "Factory", "the dotted path of a class, as a string"),
         ("WEBSOCKET_FACTORY_CLASS", object, "the dotted path of a class, as a string"),
+        *(
+            ("WEBSOCKET_ALLOWED_ORIGINS", value, ORIGINS)
+            for value in ("https://example.com", ["https://example.com/"], ["https://*"], [""], [None], True)
+        ),
     ],
 )
 def test_a_value_that_will_not_do_is_refused_by_name(name: str, value: object, demanded: str) -> None:
@@ -69,6 +75,10 @@ def test_a_value_that_will_not_do_is_refused_by_name(name: str, value: object, d
         ("WEBSOCKET_PING_INTERVAL_SECONDS", 0),
         ("WEBSOCKET_SLOW_CLIENT", "drop_oldest"),
         ("WEBSOCKET_ACCEPT_ALL", 1),
+        ("WEBSOCKET_ALLOWED_ORIGINS", "*"),
+        ("WEBSOCKET_ALLOWED_ORIGINS", []),
+        ("WEBSOCKET_ALLOWED_ORIGINS", ["*", "null", ".example.com", "[::1]:8000"]),
+        ("WEBSOCKET_ALLOWED_ORIGINS", ("https://*.bücher.example", "capacitor://localhost")),
     ],
 )
 def test_a_value_at_the_bound_is_taken(name: str, value: object) -> None:

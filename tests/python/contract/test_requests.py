@@ -59,6 +59,14 @@ def test_a_handshake_that_is_no_good_is_refused_as_plain_http(talk, change, stat
     talk.may_say("Bad Request: /accept/")
 
 
+def test_a_handshake_from_the_page_of_another_site_is_refused_as_plain_http(talk):
+    stranger = {"Origin": "https://elsewhere.example"}
+    assert refusal_of(lambda: talk.open("accept", headers=stranger))[0] == 403
+    talk.expect_lines("its Origin is 'https://elsewhere.example'", "WEBSOCKET_ALLOWED_ORIGINS")
+    own = {"Origin": f"http://{talk.served.host}:{talk.served.port}"}
+    assert_talks(talk, "accept", headers=own)
+
+
 def test_login_required_above_refuses_a_handshake_with_a_redirect(talk):
     response = talk.get("login-above", Site.HANDSHAKE)
     assert response.status == 302
