@@ -89,7 +89,10 @@ class Connection:
     def observe_control_frames(self) -> None:
         """From now on keeps the peer's control frames for ``take_control_frames``."""
     def take_control_frames(self) -> list[tuple[int, bytes]]:
-        """Opcode and payload of the control frames kept, oldest first."""
+        """Opcode and payload of the control frames kept, oldest first.
+
+        Those that came behind a message that waits to be taken stay.
+        """
     @property
     def peer(self) -> str:
         """The peer's address, for logs."""

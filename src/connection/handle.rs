@@ -85,7 +85,7 @@ impl Connection {
         let shared = self.shared();
         match shared.inbox.take(timeout) {
             Ok(message) => {
-                shared.refresh_readiness();
+                shared.message_taken();
                 Ok(message)
             }
             Err(TakeError::TimedOut) => Err(ReceiveError::TimedOut),
@@ -101,7 +101,7 @@ impl Connection {
         let shared = self.shared();
         match shared.inbox.take_now() {
             Ok(Some(message)) => {
-                shared.refresh_readiness();
+                shared.message_taken();
                 Ok(Taken::Message(message))
             }
             Ok(None) => Ok(Taken::Empty),
@@ -220,7 +220,7 @@ impl Connection {
         self.shared().observe_control_frames();
     }
 
-    /// The control frames kept, oldest first: opcode and payload.
+    /// The control frames kept, oldest first: opcode and payload. Those behind a message that waits to be taken stay.
     pub fn take_control_frames(&self) -> Vec<(u8, Bytes)> {
         self.shared().take_control_frames()
     }

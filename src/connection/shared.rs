@@ -52,7 +52,14 @@ pub(super) struct Shared {
     pub(super) compression: Option<Box<Compression>>,
     ending: Mutex<Ending>,
     /// `None` until somebody observes them.
-    control_frames: Mutex<Option<VecDeque<(u8, Bytes)>>>,
+    control_frames: Mutex<Option<VecDeque<KeptFrame>>>,
+}
+
+/// A control frame of the peer, and how many of its messages came before it.
+struct KeptFrame {
+    behind: u64,
+    opcode: u8,
+    payload: Bytes,
 }
 
 /// How the connection ends: whoever ends it first has said so.
@@ -170,22 +177,36 @@ impl Shared {
         self.readiness.refresh(|| self.inbox.is_readable());
     }
 
+    /// To be called after every message taken.
+    pub(super) fn message_taken(&self) {
+        self.tally.taken();
+        self.refresh_readiness();
+    }
+
     pub(super) fn observe_control_frames(&self) {
         self.control_frames.lock().get_or_insert_default();
     }
 
-    /// Keeps a copy of a control frame, if anybody observes them.
+    /// Keeps a copy of a control frame, if anybody observes them. Only for the driver, which counts the messages, too.
     pub(super) fn keep_control_frame(&self, opcode: u8, payload: &[u8]) {
         if let Some(kept) = &mut *self.control_frames.lock() {
             if kept.len() == KEPT_CONTROL_FRAMES {
                 kept.pop_front();
             }
-            kept.push_back((opcode, Bytes::copy_from_slice(payload)));
+            let behind = self.tally.counts().received_messages;
+            kept.push_back(KeptFrame { behind, opcode, payload: Bytes::copy_from_slice(payload) });
         }
     }
 
+    /// Takes those in front of which no message waits, all of them once nothing more is delivered.
     pub(super) fn take_control_frames(&self) -> Vec<(u8, Bytes)> {
-        self.control_frames.lock().as_mut().map(|kept| kept.drain(..).collect()).unwrap_or_default()
+        let mut control_frames = self.control_frames.lock();
+        let Some(kept) = &mut *control_frames else { return Vec::new() };
+        let over = self.inbox.is_closed() && self.inbox.is_empty();
+        // A message that another thread has just taken may not be counted yet; then its frames come with the next look.
+        let taken = if over { u64::MAX } else { self.tally.taken_messages.load(Ordering::Relaxed) };
+        let passed = kept.partition_point(|frame| frame.behind <= taken);
+        kept.drain(..passed).map(|frame| (frame.opcode, frame.payload)).collect()
     }
 }
 
@@ -198,6 +219,7 @@ fn lost() -> CloseReason {
 pub(super) struct Tally {
     received_messages: AtomicU64,
     received_bytes: AtomicU64,
+    taken_messages: AtomicU64,
     sent_messages: AtomicU64,
     sent_bytes: AtomicU64,
     dropped_messages: AtomicU64,
@@ -207,6 +229,10 @@ impl Tally {
     pub(super) fn received(&self, payload_bytes: usize) {
         self.received_messages.fetch_add(1, Ordering::Relaxed);
         self.received_bytes.fetch_add(payload_bytes as u64, Ordering::Relaxed);
+    }
+
+    fn taken(&self) {
+        self.taken_messages.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn sent(&self, is_message: bool, encoded_bytes: usize) {

@@ -370,6 +370,43 @@ async fn control_frames_are_kept_only_for_those_who_observe_them() {
 }
 
 #[tokio::test]
+async fn control_frames_are_given_in_their_place_among_the_messages() {
+    let (connection, mut peer, _task) = piped(config(|_| {}), 1024);
+    connection.observe_control_frames();
+    let frames = [
+        client_frame(0x89, b"1"),
+        client_frame(0x81, b"2"),
+        client_frame(0x8A, b"3"),
+        client_frame(0x89, b"4"),
+        client_frame(0x81, b"5"),
+        client_frame(0x89, b"6"),
+    ];
+    send_bytes(&mut peer, &frames.concat()).await;
+    expect_bytes(&mut peer, b"\x8A\x011\x8A\x014\x8A\x016").await;
+    let kept = || connection.take_control_frames().iter().map(|(_, payload)| payload[0]).collect::<Vec<_>>();
+    assert_eq!(kept(), b"1");
+    assert_eq!(kept(), b"");
+    receive(&connection).await.unwrap();
+    assert_eq!(kept(), b"34");
+    receive(&connection).await.unwrap();
+    assert_eq!(kept(), b"6");
+}
+
+#[tokio::test]
+async fn control_frames_behind_messages_that_were_never_delivered_are_given_at_the_end() {
+    let (connection, mut peer, _task) = piped(config(|config| config.inbox_messages = 1), 1024);
+    connection.observe_control_frames();
+    let message = client_frame(0x81, b"message");
+    send_bytes(&mut peer, &[message.clone(), message, client_frame(0x8A, b"pong")].concat()).await;
+    readable(&connection).await;
+    connection.close(1000, "");
+    expect_bytes(&mut peer, b"\x88\x02\x03\xE8").await;
+    send_bytes(&mut peer, &client_frame(0x88, b"\x03\xE8")).await;
+    while receive(&connection).await.is_ok() {}
+    assert_eq!(connection.take_control_frames()[0], (0xA, Bytes::from_static(b"pong")));
+}
+
+#[tokio::test]
 async fn no_more_than_64_control_frames_are_kept() {
     let (connection, mut peer, _task) = piped(config(|_| {}), 4096);
     connection.observe_control_frames();
