@@ -55,6 +55,16 @@ def whole(least: int, *, none: bool = False) -> Demand:
     return demand
 
 
+def between(least: int, most: int) -> Demand:
+    """A whole number from ``least`` to ``most``."""
+
+    def demand(value: object) -> str | None:
+        fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return None if fits else f"a whole number from {least} to {most}"
+
+    return demand
+
+
 def seconds(*, zero: bool = False, none: bool = False) -> Demand:
     """A finite number of seconds above 0; with ``zero`` also 0, with ``none`` also None."""
     words = "a number of seconds " + ("of at least 0" if zero else "above 0") + (", or None" if none else "")
@@ -191,6 +201,34 @@ _TABLE = (
         5.0,
         "How long the client's Close is awaited after ours.",
         seconds(),
+        core=True,
+    ),
+    Setting(
+        "WEBSOCKET_COMPRESSION",
+        False,
+        "Messages are compressed for clients that offer it; accept_websocket(compression=…) goes before it.",
+        flag,
+        core=True,
+    ),
+    Setting(
+        "WEBSOCKET_COMPRESSION_THRESHOLD_BYTES",
+        1024,
+        "Messages of fewer bytes are sent as they are.",
+        whole(1),
+        core=True,
+    ),
+    Setting(
+        "WEBSOCKET_COMPRESSION_CONTEXT_TAKEOVER",
+        False,
+        "A message may refer to those before it: short ones get smaller, and each socket keeps two windows.",
+        flag,
+        core=True,
+    ),
+    Setting(
+        "WEBSOCKET_COMPRESSION_WINDOW_BITS",
+        15,
+        "How far back a compressed message refers, as a power of two of bytes: 9 to 15.",
+        between(9, 15),
         core=True,
     ),
     Setting(

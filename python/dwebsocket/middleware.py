@@ -18,6 +18,9 @@ logger = logging.getLogger("dwebsocket")
 OPENS_ITSELF: Final = "_opens_websocket"
 """Attribute of the views that our decorators made: they open and close their sockets themselves."""
 
+COMPRESSION: Final = "_websocket_compression"
+"""Attribute of those views: whether they compress; None leaves it to the setting."""
+
 _NORMAL, _POLICY, _FAILED = 1000, 1008, 1011
 _REFUSALS = (Http404, PermissionDenied, SuspiciousOperation, BadRequest)
 
@@ -141,14 +144,20 @@ def underlying(request: Any) -> Any:
     return getattr(request, "_request", request)
 
 
-def open_socket(request: Any) -> HttpResponse | None:
+def open_socket(request: Any, compression: bool | None = None) -> HttpResponse | None:
     """Answers the handshake with 101.
+
+    Args:
+        request: whose handshake it is.
+        compression: as in ``accept_websocket``.
 
     Returns:
         The refusal if as many sockets are open as are allowed, else None.
     """
     try:
-        request.websocket.accept_connection()
+        # A websocket of a project's own need not know of compression.
+        options = {} if compression is None else {"compression": compression}
+        request.websocket.accept_connection(**options)
     except TooManyConnections as error:
         logger.warning("WebSocket %s refused with 503: %s", request.get_full_path(), error)
         return HttpResponse(

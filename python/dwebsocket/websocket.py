@@ -73,11 +73,13 @@ class WebSocket:
             "in a dict, and put the key into sessions, caches and queues."
         )
 
-    def accept_connection(self, subprotocol: str | None = None) -> None:
+    def accept_connection(self, subprotocol: str | None = None, *, compression: bool | None = None) -> None:
         """Answers the handshake with 101; a second call does nothing. The calling view becomes the owner.
 
         Args:
             subprotocol: one of those the client offers; None chooses none.
+            compression: whether messages are compressed if the client offers it; None leaves it to
+                ``WEBSOCKET_COMPRESSION``.
 
         Raises:
             ValueError: the client does not offer ``subprotocol``.
@@ -87,7 +89,9 @@ class WebSocket:
             return
         if self._closed_by_us:
             self._not_open()
-        connection = self._upgrade.accept(subprotocol, text_as_str=bool(conf.get("WEBSOCKET_TEXT_AS_STR")))
+        connection = self._upgrade.accept(
+            subprotocol, text_as_str=bool(conf.get("WEBSOCKET_TEXT_AS_STR")), compression=compression
+        )
         self._drops_oldest = conf.get("WEBSOCKET_SLOW_CLIENT") == "drop_oldest"
         self.subprotocol = subprotocol
         if self._handle is not None:

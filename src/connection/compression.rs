@@ -78,7 +78,7 @@ pub(super) struct Compression {
 
 impl Compression {
     pub(super) fn new(agreement: Agreement, threshold_bytes: usize) -> Self {
-        let window_bits = agreement.server_max_window_bits;
+        let window_bits = agreement.server_window_bits();
         let takes_over = !agreement.server_no_context_takeover;
         Self {
             window_bits,

@@ -138,7 +138,7 @@ impl Inflater {
     /// For the client with whom this was agreed.
     pub fn new(agreement: Agreement) -> Self {
         let takes_over = !agreement.client_no_context_takeover;
-        let history = takes_over.then(|| History::new(agreement.client_max_window_bits));
+        let history = takes_over.then(|| History::new(agreement.client_window_bits()));
         Self { history, inflate: None, is_within_message: false }
     }
 

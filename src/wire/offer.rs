@@ -125,10 +125,10 @@ pub struct Agreement {
     pub server_no_context_takeover: bool,
     /// The client does.
     pub client_no_context_takeover: bool,
-    /// The largest window of this side, 8 to 15.
-    pub server_max_window_bits: u8,
-    /// The largest window of the client, 8 to 15.
-    pub client_max_window_bits: u8,
+    /// The largest window of this side, 8 to 15; None is 15.
+    pub server_max_window_bits: Option<u8>,
+    /// The largest window of the client, 8 to 15; None is 15.
+    pub client_max_window_bits: Option<u8>,
 }
 
 impl Agreement {
@@ -143,8 +143,17 @@ impl Agreement {
             .next()
     }
 
-    /// The value of `Sec-WebSocket-Extensions` in the response. What it does not name is as by default: context takeover
-    /// and a window of 15 bits.
+    /// How far back this side may refer.
+    pub fn server_window_bits(self) -> u8 {
+        self.server_max_window_bits.unwrap_or(MAX_WINDOW_BITS)
+    }
+
+    /// How far back the client may.
+    pub fn client_window_bits(self) -> u8 {
+        self.client_max_window_bits.unwrap_or(MAX_WINDOW_BITS)
+    }
+
+    /// The value of `Sec-WebSocket-Extensions` in the response.
     pub(super) fn header(self) -> HeaderValue {
         let mut value = String::from("permessage-deflate");
         for (name, is_agreed) in [
@@ -160,7 +169,7 @@ impl Agreement {
             ("server_max_window_bits", self.server_max_window_bits),
             ("client_max_window_bits", self.client_max_window_bits),
         ] {
-            if bits < MAX_WINDOW_BITS {
+            if let Some(bits) = bits {
                 write!(value, "; {name}={bits}").expect("bug: a string takes what is written to it");
             }
         }
@@ -206,16 +215,16 @@ impl Offer {
     }
 
     fn accept(self, terms: Terms) -> Agreement {
-        let at_most = |offered: Option<u8>| offered.unwrap_or(MAX_WINDOW_BITS).min(terms.max_window_bits);
+        // A window that was offered must be answered, even with 15 (RFC 7692 section 7.1.2.1).
+        let at_most = |offered: Option<u8>| {
+            let is_limited = offered.is_some() || terms.max_window_bits < MAX_WINDOW_BITS;
+            is_limited.then(|| offered.unwrap_or(MAX_WINDOW_BITS).min(terms.max_window_bits))
+        };
         Agreement {
             server_no_context_takeover: self.server_no_context_takeover || !terms.server_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover || !terms.client_context_takeover,
             server_max_window_bits: at_most(self.server_max_window_bits),
-            client_max_window_bits: if self.client_obeys_limit {
-                at_most(self.client_max_window_bits)
-            } else {
-                MAX_WINDOW_BITS
-            },
+            client_max_window_bits: at_most(self.client_max_window_bits).filter(|_| self.client_obeys_limit),
         }
     }
 }

@@ -50,6 +50,10 @@ def test_a_setting_is_read_again_after_override_settings() -> None:
         ("WEBSOCKET_PING_INTERVAL_SECONDS", -1, "a number of seconds of at least 0, or None"),
         ("WEBSOCKET_SLOW_CLIENT", "drop", "'close' or 'drop_oldest'"),
         ("WEBSOCKET_ACCEPT_ALL", "False", "True or False"),
+        ("WEBSOCKET_COMPRESSION", "deflate", "True or False"),
+        ("WEBSOCKET_COMPRESSION_THRESHOLD_BYTES", 0, "a whole number of at least 1"),
+        ("WEBSOCKET_COMPRESSION_WINDOW_BITS", 8, "a whole number from 9 to 15"),
+        ("WEBSOCKET_COMPRESSION_WINDOW_BITS", 16, "a whole number from 9 to 15"),
         ("WEBSOCKET_FACTORY_CLASS", "Factory", "the dotted path of a class, as a string"),
         ("WEBSOCKET_FACTORY_CLASS", object, "the dotted path of a class, as a string"),
         *(
@@ -79,6 +83,9 @@ def test_a_value_that_will_not_do_is_refused_by_name(name: str, value: object, d
         ("WEBSOCKET_ALLOWED_ORIGINS", []),
         ("WEBSOCKET_ALLOWED_ORIGINS", ["*", "null", ".example.com", "[::1]:8000"]),
         ("WEBSOCKET_ALLOWED_ORIGINS", ("https://*.bücher.example", "capacitor://localhost")),
+        ("WEBSOCKET_COMPRESSION", 1),
+        ("WEBSOCKET_COMPRESSION_WINDOW_BITS", 9),
+        ("WEBSOCKET_COMPRESSION_WINDOW_BITS", 15),
     ],
 )
 def test_a_value_at_the_bound_is_taken(name: str, value: object) -> None:

@@ -79,8 +79,8 @@ fn agreement(takes_over: bool, window_bits: u8) -> Agreement {
     Agreement {
         server_no_context_takeover: !takes_over,
         client_no_context_takeover: !takes_over,
-        server_max_window_bits: window_bits,
-        client_max_window_bits: window_bits,
+        server_max_window_bits: Some(window_bits),
+        client_max_window_bits: Some(window_bits),
     }
 }
 

@@ -21,8 +21,8 @@ use super::{LIMIT, binary, client_frame, hear, hear_compressed, text};
 const TAKEOVER: Agreement = Agreement {
     server_no_context_takeover: false,
     client_no_context_takeover: false,
-    server_max_window_bits: 15,
-    client_max_window_bits: 15,
+    server_max_window_bits: None,
+    client_max_window_bits: None,
 };
 
 const NO_TAKEOVER: Agreement =
@@ -325,7 +325,7 @@ proptest! {
         takes_over in any::<bool>(),
         sizes in prop::collection::vec(1..5000_usize, 1..5),
     ) {
-        let agreement = Agreement { client_no_context_takeover: !takes_over, client_max_window_bits: bits, ..TAKEOVER };
+        let agreement = Agreement { client_no_context_takeover: !takes_over, client_max_window_bits: Some(bits), ..TAKEOVER };
         let mut deflater = Deflater::new(level, bits);
         let mut history = History::new(bits);
         let mut stream = Vec::new();

@@ -129,13 +129,16 @@ fn what_the_client_demands_is_agreed_to() {
         "permessage-deflate; client_no_context_takeover",
         "permessage-deflate; server_max_window_bits=8",
         "permessage-deflate; server_max_window_bits=14",
+        "permessage-deflate; server_max_window_bits=15",
         "permessage-deflate; client_max_window_bits=8",
+        "permessage-deflate; client_max_window_bits=15",
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
          server_max_window_bits=10; client_max_window_bits=11",
     ];
     for offer in cases {
         assert_eq!(answer(GENEROUS, offer), offer);
     }
+    assert_eq!(answer(GENEROUS, "permessage-deflate; client_max_window_bits"), "permessage-deflate");
     assert_eq!(
         answer(GENEROUS, "permessage-deflate; server_max_window_bits=\"10\""),
         "permessage-deflate; server_max_window_bits=10"
@@ -163,7 +166,7 @@ fn a_client_that_did_not_say_it_can_is_not_told_to_use_a_smaller_window() {
     let small = Terms { max_window_bits: 9, ..GENEROUS };
     assert_eq!(answer(small, "permessage-deflate"), "permessage-deflate; server_max_window_bits=9");
     let agreement = Agreement::reach(&offered(&["permessage-deflate"]), small).unwrap();
-    assert_eq!(agreement.client_max_window_bits, 15);
+    assert_eq!((agreement.client_max_window_bits, agreement.client_window_bits()), (None, 15));
 }
 
 #[test]
