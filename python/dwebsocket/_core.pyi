@@ -3,7 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self, final, type_check_only
 
-__all__ = ["Connection", "FileWrapper", "Server", "Upgrade", "__version__", "adopt", "shutdown", "to_json"]
+__all__ = [
+    "Bell",
+    "Connection",
+    "FileWrapper",
+    "Server",
+    "Upgrade",
+    "__version__",
+    "adopt",
+    "shutdown",
+    "to_json",
+]
 
 __version__: str
 
@@ -69,6 +79,21 @@ class Connection:
             ValueError: bytes that are no UTF-8 without ``binary``; a number JSON has not (NaN); a cycle.
             TypeError: something JSON cannot say.
         """
+    def send_now(self, message: object, binary: bool = False, *, last: bool = False) -> bool:
+        """Queues a message as the owner's ``send``, without waiting. False: there is no room.
+
+        ``last``: the send timeout is over; where there is no room the connection closes with 1013.
+
+        Raises:
+            As ``send``.
+        """
+    def ring_when_readable(self, bell: Bell) -> None:
+        """Silences a bell, and rings it once when a message or the end can be taken: perhaps at once."""
+    def ring_when_room(self, bell: Bell) -> None:
+        """Silences a bell, and rings it once when there may be room for a message.
+
+        After this ``send_now`` is tried again before the bell is waited for: there may be room already.
+        """
     def ping(self, data: bytes = ...) -> None:
         """Sends a Ping (at most 125 bytes, else ValueError)."""
     def pong(self, data: bytes = ...) -> None:
@@ -103,6 +128,20 @@ class Connection:
         ``received_messages``, ``received_bytes``, ``sent_messages``, ``sent_bytes``, ``dropped_messages``:
         those that the slow-client policy dropped and those that ``send`` did not take.
         """
+
+@final
+class Bell:
+    """Wakes who waits for a descriptor. One bell serves one waiter, on any connection.
+
+    A ring may be that of an earlier call: look again.
+
+    Raises:
+        OSError: no descriptor is left.
+    """
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int:
+        """Readable once the bell was rung. It belongs to the bell: never read or close it."""
 
 @type_check_only
 class AccessLog(Protocol):

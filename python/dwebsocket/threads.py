@@ -1,14 +1,12 @@
-"""What is known of the calling thread: the socket its view accepted, and whether it spins."""
+"""What is known of the calling thread or greenlet: the socket its view accepted, and whether it spins."""
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 from django.core.signals import request_started
 
-from . import conf
+from . import conf, waiting
 
 if TYPE_CHECKING:
     from ._core import Connection
@@ -17,30 +15,24 @@ FREE_POLLS: Final = 16
 """Empty polls in a row that cost no time."""
 
 POLLS_ELSEWHERE: Final = 64
-"""Empty polls of other sockets after which a thread parks where it is."""
+"""Empty polls of other sockets after which a caller parks where it is."""
 
 FREE_RAISES: Final = 1
 FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
-class View(threading.local):
-    """The view the calling thread is running.
+class Caller:
+    """One thread or greenlet: what it does to sockets in a row, so that one that spins takes no whole core.
+
+    One that polls many sockets in turn parks at one of them a round, not at each.
 
     Attributes:
-        token: of the socket it accepted, None before.
-    """
-
-    token: object = None
-
-
-class Rhythm(threading.local):
-    """What the calling thread does to sockets in a row; keeps one that spins from taking a whole core.
-
-    A thread that polls many sockets in turn parks at one of them a round, not at each.
+        token: of the socket that the view it is running accepted, None before.
     """
 
     def __init__(self) -> None:
+        self.token: object = None
         self._polls = 0
         self._parked_on = 0
         self._polls_elsewhere = 0
@@ -48,7 +40,7 @@ class Rhythm(threading.local):
         self._raised_by = 0
 
     def did_something(self) -> None:
-        """A message was taken or sent: the thread is not spinning."""
+        """A message was taken or sent: the caller is not spinning."""
         self._polls = 0
         self._raises = 0
 
@@ -67,10 +59,10 @@ class Rhythm(threading.local):
             return False
         self._parked_on, self._polls_elsewhere = id(connection), 0
         seconds = conf.get("WEBSOCKET_POLL_PARK_SECONDS")
-        return bool(seconds) and connection.wait_readable(seconds)
+        return bool(seconds) and waiting.way().wait_readable(connection, seconds)
 
     def pause_before_raising(self, connection: Connection) -> None:
-        """Sleeps if this thread was told before, and of nothing since, that this connection is closed.
+        """Sleeps if the caller was told before, and of nothing since, that this connection is closed.
 
         A loop that catches every exception and goes on would never end and never rest.
         """
@@ -79,16 +71,22 @@ class Rhythm(threading.local):
         again = self._raises - FREE_RAISES
         self._raises += 1
         if again >= 0:
-            time.sleep(min(FIRST_PAUSE_SECONDS * 2 ** min(again, 16), LONGEST_PAUSE_SECONDS))
+            waiting.way().sleep(min(FIRST_PAUSE_SECONDS * 2 ** min(again, 16), LONGEST_PAUSE_SECONDS))
 
 
-view: Final = View()
-rhythm: Final = Rhythm()
+def caller() -> Caller:
+    """The calling thread or greenlet."""
+    local = waiting.way().local
+    try:
+        known: Caller = local.caller
+    except AttributeError:
+        known = local.caller = Caller()
+    return known
 
 
 def _a_request_starts(**_: object) -> None:
     # Threads are reused: what the thread accepted for an earlier request is no longer its own.
-    view.token = None
+    caller().token = None
 
 
 request_started.connect(_a_request_starts, dispatch_uid="dwebsocket.threads")

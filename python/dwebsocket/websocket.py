@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from . import conf, database
+from . import conf, database, waiting
 from .exceptions import ConnectionClosed, SlowClient
 from .protocol import WebSocketProtocol13
-from .threads import rhythm, view
+from .threads import caller
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -97,7 +97,7 @@ class WebSocket:
         if self._handle is not None:
             connection.observe_control_frames()
         self._connection = connection
-        view.token = self._token
+        caller().token = self._token
 
     def wait(self, timeout: float | None = None) -> Message | None:
         """Takes the next message, waiting for it.
@@ -119,7 +119,7 @@ class WebSocket:
         try:
             message = self._take_now(connection)
             if message is None and timeout == 0:
-                message = self._take_now(connection) if rhythm.park(connection) else None
+                message = self._take_now(connection) if caller().park(connection) else None
             elif message is None:
                 database.close_old_connections()
                 message = self._take(connection, timeout)
@@ -144,7 +144,7 @@ class WebSocket:
         ended = self._end_taken
         try:
             message = self._take_now(connection)
-            if message is None and rhythm.park(connection):
+            if message is None and caller().park(connection):
                 message = self._take_now(connection)
         except ConnectionClosed as end:
             self._end(connection, end, ended)
@@ -164,7 +164,7 @@ class WebSocket:
         if self._end_taken:
             self._raise_again(connection)
         self._tell_of_control_frames(connection)
-        if connection.pending or connection.wait_readable(0) or rhythm.park(connection):
+        if connection.pending or connection.wait_readable(0) or caller().park(connection):
             return connection.pending or 1
         return 0
 
@@ -214,12 +214,17 @@ class WebSocket:
         connection = self._connection_to_send_on()
         if connection is None:
             return
+        way, ours = waiting.way(), caller()
         try:
-            connection.send(message, binary, view.token is self._token)
+            if ours.token is self._token:
+                way.send(connection, message, binary)
+                way.give_way()
+            else:
+                connection.send(message, binary)
         except ConnectionClosed as end:
             self._not_sent(connection, end)
             return
-        rhythm.did_something()
+        ours.did_something()
         if self._drops_oldest and connection.counts["dropped_messages"]:
             self._drops_oldest = False
             logger.warning(
@@ -323,17 +328,18 @@ class WebSocket:
     def _take_now(self, connection: Connection) -> Message | None:
         message = connection.receive_now() if self._handle is None else self._take_now_and_tell(connection)
         if message is not None:
-            rhythm.did_something()
+            caller().did_something()
+            waiting.way().give_way()
         return message
 
     def _take(self, connection: Connection, timeout: float | None) -> Message | None:
         if self._handle is not None:
             return self._take_and_tell(connection, timeout)
         try:
-            message = connection.receive(timeout)
+            message = waiting.way().receive(connection, timeout)
         except TimeoutError:
             return None
-        rhythm.did_something()
+        caller().did_something()
         return message
 
     def _take_and_tell(self, connection: Connection, timeout: float | None) -> Message | None:
@@ -343,7 +349,7 @@ class WebSocket:
             left = HANDLE_INTERVAL_SECONDS if endless else deadline - time.monotonic()
             if left <= 0:
                 return None
-            connection.wait_readable(min(left, HANDLE_INTERVAL_SECONDS))
+            waiting.way().wait_readable(connection, min(left, HANDLE_INTERVAL_SECONDS))
         return message
 
     def _take_now_and_tell(self, connection: Connection) -> Message | None:
@@ -370,32 +376,32 @@ class WebSocket:
             ConnectionClosed: the None had been taken before the call began.
         """
         if ended:
-            rhythm.pause_before_raising(connection)
+            caller().pause_before_raising(connection)
             raise end
         if not self._end_taken:
             self._end_taken = True
             self._tell_of_control_frames(connection)
             if self._handle is not None:
                 self._handle(_OPCODE_CLOSE, None)
-        if view.token is self._token and self._silent_until is None:
+        if caller().token is self._token and self._silent_until is None:
             self._silent_until = time.monotonic() + GRACE_SECONDS
 
     def _raise_again(self, connection: Connection) -> NoReturn:
         code, reason = self._close_reason()
-        rhythm.pause_before_raising(connection)
+        caller().pause_before_raising(connection)
         raise ConnectionClosed(code or 1006, reason or "")
 
     def _not_sent(self, connection: Connection, end: ConnectionClosed) -> None:
         """Forgives a message to a socket that has ended, to its own view for a second only."""
         if isinstance(end, SlowClient):
             logger.warning("%s of %s reads too slowly: closed with %d", self, connection.peer, end.code)
-        if view.token is not self._token:
+        if caller().token is not self._token:
             return
         now = time.monotonic()
         if self._silent_until is None:
             self._silent_until = now + GRACE_SECONDS
         elif now > self._silent_until:
-            rhythm.pause_before_raising(connection)
+            caller().pause_before_raising(connection)
             raise end
 
     def _send_control(self, primitive: str, data: bytes | str) -> None:

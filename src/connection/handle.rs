@@ -31,6 +31,8 @@ use crate::{
 pub enum Patience {
     /// The owning view: up to the send timeout.
     Owner,
+    /// The owning view, which has waited for so long already: not at all.
+    Spent,
     /// Anybody else: not at all; a full outbox meets the slow-client policy.
     Other,
 }
@@ -182,6 +184,38 @@ impl Connection {
         let shared = self.shared();
         let compression = shared.compression.as_deref()?;
         (compression.takes(frame) && !shared.outbox.is_closed()).then_some(compression)
+    }
+
+    /// Queues an encoded frame if there is room; false: there is none, and the caller may wait for it with
+    /// [`Connection::wake_when_room`]. Never blocks.
+    ///
+    /// # Errors
+    /// The connection is closing or closed.
+    pub fn try_send(&self, frame: Bytes) -> Result<bool, SendError> {
+        let shared = self.shared();
+        let is_message = is_message(&frame);
+        let outcome = match self.compression_of(&frame) {
+            Some(compression) => compression.send(shared, frame, Patience::Spent),
+            None => shared.put_now(frame),
+        };
+        match outcome {
+            Ok(size) => {
+                shared.tally.sent(is_message, size);
+                Ok(true)
+            }
+            Err(PutError::Full(_)) => Ok(false),
+            Err(PutError::Closed(_)) => {
+                shared.tally.dropped(usize::from(is_message));
+                Err(SendError::Closed(shared.reason_or_lost()))
+            }
+        }
+    }
+
+    /// Calls `waker` once when there may be room in the outbox, or it is closed. Whoever was refused by
+    /// [`Connection::try_send`] calls this and tries again before it waits, so that room that comes in between is not
+    /// missed.
+    pub fn wake_when_room(&self, waker: Arc<dyn Wake>) {
+        self.shared().outbox.wake_when_room(waker);
     }
 
     /// Starts the closing handshake after what is queued; what arrives from now on is not delivered, what arrived

@@ -91,7 +91,7 @@ struct State<T> {
     takers: Waiters,
     /// Those who want to know that something can be taken.
     watchers: Waiters,
-    /// Threads in `put`.
+    /// Threads in `put`, and who else waits for room.
     putters: Waiters,
     /// Tasks that wait for the queue to be half empty.
     room_watchers: Waiters,
@@ -226,6 +226,19 @@ impl<T: Weigh> Mailbox<T> {
         self.change(|state, wakes| {
             let waiter = Waiter::Caller(waker);
             if state.is_readable() { wakes.push(waiter) } else { state.watchers.add(waiter) }
+        });
+    }
+
+    /// Calls `waker` once when something has been taken, after which there may be room, or the mailbox is closed: at once
+    /// if it is empty or closed.
+    pub fn wake_when_room(&self, waker: Arc<dyn Wake>) {
+        self.change(|state, wakes| {
+            let waiter = Waiter::Caller(waker);
+            if state.closed || state.queue.is_empty() {
+                wakes.push(waiter);
+            } else {
+                state.putters.add(waiter);
+            }
         });
     }
 

@@ -35,3 +35,5 @@ pub use compression::agree;
 pub use driver::Driver;
 #[cfg(not(loom))]
 pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open, open_agreed};
+#[cfg(not(loom))]
+pub use readiness::Bell;

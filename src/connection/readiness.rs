@@ -1,4 +1,4 @@
-//! A descriptor that `select` can watch.
+//! Descriptors that `select` can watch.
 
 use std::{
     io,
@@ -8,6 +8,8 @@ use std::{
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
+
+use super::waker::Wake;
 
 /// An eventfd that is readable while something can be taken. It exists from the first [`Readiness::descriptor`] on.
 ///
@@ -33,7 +35,7 @@ impl Readiness {
             if let Some(event) = &*event {
                 return Ok(event.descriptor.as_raw_fd());
             }
-            let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            let descriptor = unsignalled()?;
             event.insert(Event { descriptor, readable: false }).descriptor.as_raw_fd()
         };
         // Whoever changes the state from now on sees this; what was changed before, the refresh sees.
@@ -72,6 +74,46 @@ impl Event {
         match told {
             // The counter is 0 or 1, so neither call can fail, unless somebody read or closed the descriptor against the
             // rule. Then it already is unreadable, or nobody is left to be told.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn unsignalled() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+/// Wakes a caller who watches a descriptor: readable once it was rung, until it is silenced.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    /// A silent bell.
+    ///
+    /// # Errors
+    /// The operating system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        unsignalled().map(Self)
+    }
+
+    /// The descriptor. It belongs to the bell: it is never read or closed by the caller.
+    pub fn descriptor(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Forgets that it was rung.
+    pub fn silence(&self) {
+        match rustix::io::read(&self.0, &mut [0; 8]) {
+            // It had been rung, or had not.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(&self) {
+        match rustix::io::write(&self.0, &1_u64.to_ne_bytes()) {
+            // It fails only where the counter is full, and then the descriptor is readable.
             Ok(_) | Err(_) => {}
         }
     }

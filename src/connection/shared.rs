@@ -94,8 +94,9 @@ impl Shared {
         if patience == Patience::Owner {
             return self.outbox.put(frame, Some(self.config.send_timeout)).map(|()| size);
         }
+        let displaces = patience == Patience::Other && self.config.slow_client == SlowClient::DropOldest;
         match self.put_now(frame) {
-            Err(PutError::Full(frame)) if self.config.slow_client == SlowClient::DropOldest => {
+            Err(PutError::Full(frame)) if displaces => {
                 let dropped = self.outbox.put_displacing(frame)?;
                 self.tally.dropped(dropped.len());
                 Ok(size)

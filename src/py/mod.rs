@@ -21,6 +21,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<server::Server>()?;
     module.add_class::<websocket::Upgrade>()?;
     module.add_class::<websocket::PyConnection>()?;
+    module.add_class::<websocket::PyBell>()?;
     module.add_class::<wsgi::FileWrapper>()?;
     module.add_function(wrap_pyfunction!(adopt::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(json::to_json, module)?)?;

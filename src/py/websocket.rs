@@ -14,7 +14,7 @@ use pyo3::{
 
 use super::{adopt::Foreign, exceptions, frame, runtime};
 use crate::{
-    connection::{Connection, Patience, Taken, agree},
+    connection::{Bell, Connection, Patience, Taken, agree, waker::Wake},
     error::ClosedBy,
     server::Reply,
     wire::{
@@ -221,6 +221,37 @@ impl PyConnection {
         sent.map_err(|error| exceptions::not_sent(py, &error))
     }
 
+    #[pyo3(signature = (message, binary=false, *, last=false))]
+    fn send_now(
+        &self,
+        py: Python<'_>,
+        message: &Bound<'_, PyAny>,
+        binary: bool,
+        last: bool,
+    ) -> PyResult<bool> {
+        let frame = frame::encode(message, binary)?;
+        let queue = |frame| {
+            if last {
+                self.connection.send(frame, Patience::Spent).map(|()| true)
+            } else {
+                self.connection.try_send(frame)
+            }
+        };
+        let compresses = self.connection.compresses(&frame);
+        let sent = if compresses { runtime::detached(py, || queue(frame)) } else { queue(frame) };
+        sent.map_err(|error| exceptions::not_sent(py, &error))
+    }
+
+    fn ring_when_readable(&self, bell: &PyBell) {
+        bell.0.silence();
+        self.connection.wake_when_readable(Arc::clone(&bell.0) as Arc<dyn Wake>);
+    }
+
+    fn ring_when_room(&self, bell: &PyBell) {
+        bell.0.silence();
+        self.connection.wake_when_room(Arc::clone(&bell.0) as Arc<dyn Wake>);
+    }
+
     #[pyo3(signature = (data=b"".as_slice()))]
     fn ping(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
         self.send_control(py, data, encode_ping)
@@ -293,6 +324,22 @@ impl PyConnection {
             ("dropped_messages", counts.dropped_messages),
         ]
         .into_py_dict(py)
+    }
+}
+
+/// Wakes a caller who watches a descriptor.
+#[pyclass(name = "Bell", frozen, weakref, module = "dwebsocket._core")]
+pub(super) struct PyBell(Arc<Bell>);
+
+#[pymethods]
+impl PyBell {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Self(Arc::new(Bell::new()?)))
+    }
+
+    fn fileno(&self) -> i32 {
+        self.0.descriptor()
     }
 }
 

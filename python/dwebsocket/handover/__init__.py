@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import _core, conf, unsupported
+from .. import _core, conf, unsupported, waiting
 from . import gunicorn, standard, uwsgi
 from .client import Client
 
@@ -46,7 +47,7 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade | None:
         return upgrade
     client = next(filter(None, (find(environ) for find in FINDERS)), None)
     if client is not None:
-        upgrade = _core.adopt(environ, client.descriptor, client.release, conf.server_config())
+        upgrade = _core.adopt(environ, client.descriptor, partial(_release, client), conf.server_config())
         environ["dwebsocket.upgrade"] = upgrade
         return upgrade
     if is_handshake(environ):
@@ -61,6 +62,12 @@ def is_handshake(environ: Mapping[str, Any]) -> bool:
         and "websocket" in _tokens(environ.get("HTTP_UPGRADE", ""))
         and "upgrade" in _tokens(environ.get("HTTP_CONNECTION", ""))
     )
+
+
+def _release(client: Client) -> bytes:
+    early = client.release()
+    waiting.way().forget(client.descriptor)
+    return early
 
 
 def _tokens(field: str) -> list[str]:
