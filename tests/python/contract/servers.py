@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 SIDE_BY_SIDE: Final = "several sockets in one process"
 KEEP_ALIVE: Final = "connections that are kept alive"
-TIME_TO_END_AFTER: Final = {
-    signal.SIGTERM: "time to end after SIGTERM",
-    signal.SIGINT: "time to end after SIGINT",
-}
+END_BY_SIGTERM: Final = "an orderly end by SIGTERM"
+END_BY_SIGINT: Final = "an orderly end by SIGINT"
+SILENT_END_BY_SIGINT: Final = "an end by SIGINT without a word"
 
+_DJANGO_ADDRESS: Final = r"Starting (?:WSGI )?development server at http://(.+):(\d+)/"
 _DJANGO_LINE: Final = r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "'
 
 
@@ -30,6 +29,7 @@ class Server:
         address: matches the line that tells host and port; both are groups.
         request_line: matches the access line of a request.
         own_lines: match every other line on stderr that is not about WebSockets.
+        error_line: begins what is logged of a view's exception.
         app: whether ``"dwebsocket"`` is in ``INSTALLED_APPS``.
         apps: other apps that the command comes from.
         modules: what has to be installed.
@@ -41,6 +41,7 @@ class Server:
     address: str
     request_line: str
     own_lines: tuple[str, ...] = ()
+    error_line: str = "Internal Server Error: /raises/"
     app: bool = False
     apps: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
@@ -55,12 +56,72 @@ class Server:
         return any(re.search(pattern, line) for pattern in (self.request_line, *self.own_lines))
 
 
+def _gunicorn(worker: str, *options: str, **fields: Any) -> Server:
+    """gunicorn with one of its own workers."""
+    binding = (
+        "{bin}/gunicorn",
+        "project.wsgi",
+        "--bind=127.0.0.1:0",
+        "--no-control-socket",
+        "--access-logfile=-",
+    )
+    return Server(
+        f"gunicorn {worker}",
+        (*binding, "--worker-class", worker, *options),
+        address=r"Listening at: http://(.+):(\d+)",
+        request_line=r'^127\.0\.0\.1 - - \[.*\] "GET /',
+        own_lines=(r"^\[[-+: \d]+\] \[\d+\] \[INFO\] ",),
+        **{"modules": ("gunicorn",), **fields},
+    )
+
+
 SERVERS: Final = (
     Server(
         "ours",
         ("{python}", "manage.py", "runserver", "--noreload", "127.0.0.1:{port}"),
-        address=r"Starting (?:WSGI )?development server at http://(.+):(\d+)/",
+        address=_DJANGO_ADDRESS,
         request_line=_DJANGO_LINE,
         app=True,
+    ),
+    Server(
+        "stock runserver",
+        ("{python}", "manage.py", "runserver", "--noreload", "127.0.0.1:{port}"),
+        address=_DJANGO_ADDRESS,
+        request_line=_DJANGO_LINE,
+        lacks={
+            END_BY_SIGTERM: "SIGTERM ends Django's runserver before any Python could run",
+        },
+    ),
+    _gunicorn(
+        "sync",
+        "--workers=4",
+        lacks={
+            SIDE_BY_SIDE: "each of its processes runs one view at a time",
+            KEEP_ALIVE: "it answers one request per connection",
+            SILENT_END_BY_SIGINT: "it logs the SystemExit that it raises in whatever view runs",
+        },
+    ),
+    _gunicorn(
+        "gthread",
+        "--threads=32",
+        lacks={
+            END_BY_SIGINT: "its handler of SIGINT waits for a lock that what it interrupts may hold",
+        },
+    ),
+    Server(
+        "Werkzeug",
+        # Its --noreload does not start under Werkzeug 3.
+        ("{python}", "manage.py", "runserver_plus", "--nopin", "127.0.0.1:{port}"),
+        address=r"Running on http://(.+):(\d+)",
+        request_line=r'^127\.0\.0\.1 - - \[.*\] "(\x1b\[\d+m)*GET /',
+        own_lines=(r"^ \* ", r"^\x1b\[", r"^WARNING: This is a development server\."),
+        apps=("django_extensions",),
+        modules=("django_extensions", "werkzeug"),
+        # Its debugger takes the exceptions out of Django's hands.
+        error_line="Traceback (most recent call last):",
+        lacks={
+            KEEP_ALIVE: "it answers one request per connection",
+            END_BY_SIGTERM: "SIGTERM ends its reloader, and what that started goes on",
+        },
     ),
 )
