@@ -296,3 +296,46 @@ def a_loop_around_read_that_catches_eof_error(request, see):
 
 
 a_loop_around_read_that_catches_eof_error.played_by(with_a_close_and_a_goodbye)
+
+
+@scenario(decorate=accept_websocket)
+def what_came_before_a_close_is_answered_before_it(request, see):
+    for message in request.websocket:
+        if message is None:
+            break
+        see(f"answer to {message}", request.websocket.send, message)
+
+
+@what_came_before_a_close_is_answered_before_it.played_by
+def _(there, see):
+    client = there.open()
+    client.send((TEXT, b"1"), (TEXT, b"2"), (CLOSE, b"\x03\xe8"))
+    for number in range(3):
+        see(f"frame {number}", client.receive())
+
+
+@scenario(decorate=accept_websocket)
+def a_client_that_only_stops_sending(request, see):
+    see("message", request.websocket.wait)
+    ended(request.websocket)
+    see("answer", request.websocket.send, "an answer")
+
+
+@a_client_that_only_stops_sending.played_by
+def _(there, see):
+    client = there.open()
+    client.send((TEXT, b"a question"))
+    client.stop_sending()
+    see("first", client.receive())
+
+
+@scenario(decorate=accept_websocket)
+def half_a_message_and_then_nothing(request, see):
+    see("taken", list, request.websocket)
+
+
+@half_a_message_and_then_nothing.played_by
+def _(there, see):
+    client = there.open()
+    client.send_bytes(b"\x81\x82\0\0\0\0hi", b"\x81\x85\0\0\0\0hal")
+    client.close()

@@ -92,10 +92,10 @@ class Server:
 class Client:
     """A client of which every byte is known; it answers nothing by itself."""
 
-    def __init__(self, port: int, path: str, asked: dict[str, str | None], behind: bytes) -> None:
+    def __init__(self, port: int, request: str, asked: dict[str, str | None], behind: bytes) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lines = [f"GET {path} HTTP/1.1"]
+        lines = [f"{request} HTTP/1.1"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in asked.items() if value is not None]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + behind)
         self._stream = self._socket.makefile("rb")
@@ -178,6 +178,10 @@ class Client:
         """Waits until something has come."""
         assert select.select([self._socket], [], [], PATIENCE)[0], "nothing came"
 
+    def stop_sending(self) -> None:
+        """Closes its half of the connection."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Goes away with an RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -204,9 +208,9 @@ class Stage:
         assert client.status == 101, client.status
         return client
 
-    def handshake(self, path: str = "", **fields: str | None) -> Answer:
+    def handshake(self, path: str = "", method: str = "GET", **fields: str | None) -> Answer:
         """Asks for a WebSocket, which may be refused."""
-        client = self._connect(path, b"", fields)
+        client = self._connect(path, b"", fields, method)
         return Answer(client.status, "" if client.status == 101 else client.body())
 
     def get(self, path: str = "") -> Answer:
@@ -230,9 +234,11 @@ class Stage:
         seen: dict[str, Any] = json.loads(answer.body)
         return seen
 
-    def _connect(self, path: str, behind: bytes, fields: dict[str, str | None]) -> Client:
+    def _connect(
+        self, path: str, behind: bytes, fields: dict[str, str | None], method: str = "GET"
+    ) -> Client:
         target = f"/{self._name}/{path}".replace(" ", "%20")
-        client = Client(self._port, target, {**HANDSHAKE, **fields}, behind)
+        client = Client(self._port, f"{method} {target}", {**HANDSHAKE, **fields}, behind)
         self._closing.callback(client.close)
         self._count(client.status)
         return client

@@ -255,6 +255,40 @@ def _(there, see):
 
 
 @scenario(decorate=accept_websocket)
+def the_handshake_of_a_firefox(request, see):
+    see("is_websocket()", request.is_websocket())
+
+
+@the_handshake_of_a_firefox.played_by
+def _(there, see):
+    answer = there.handshake(Connection="keep-alive, Upgrade", Upgrade="WebSocket")
+    see("status", answer.status)
+
+
+@scenario(decorate=accept_websocket)
+def a_handshake_by_post(request, see):
+    see("is_websocket()", request.is_websocket())
+    return HttpResponse("plain")
+
+
+@a_handshake_by_post.played_by
+def _(there, see):
+    see("status", there.handshake(method="POST", Content_Length="0").status)
+
+
+@scenario(decorate=accept_websocket)
+def an_upgrade_to_something_else(request, see):
+    see("is_websocket()", request.is_websocket())
+    return HttpResponse("plain")
+
+
+@an_upgrade_to_something_else.played_by
+def _(there, see):
+    answer = there.handshake(Upgrade="h2c", Connection="close")
+    see("answer", [answer.status, answer.body])
+
+
+@scenario(decorate=accept_websocket)
 def accept_connection_called_again_by_the_view(request, see):
     see("accept_connection", request.websocket.accept_connection)
     request.websocket.send("after it")
