@@ -24,12 +24,11 @@ from foreign import (
     Start,
     echoes,
     end_of,
-    masked,
     read_exactly,
 )
 from projects import Project, Running, free_port
 from sites import refusal_of
-from sockets import PATIENCE, TEXT, until
+from sockets import PATIENCE, TEXT, masked, until
 from websockets.exceptions import ConnectionClosed
 
 ROUTER = Server((*UWSGI, "--shared-socket", "127.0.0.1:0", "--http", "=0"), OF_UWSGI)

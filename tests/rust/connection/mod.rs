@@ -1,5 +1,6 @@
 //! Tests of `connection`.
 
+mod adopt;
 mod closing;
 mod compression;
 mod endings;

@@ -1,17 +1,19 @@
 //! Clients that read more slowly than is sent.
 
 use std::{
-    sync::mpsc,
+    os::fd::BorrowedFd,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use dwebsocket::{
     config::SlowClient,
-    connection::Patience,
+    connection::{Bell, Patience, waker::Wake},
     error::{ClosedBy, SendError},
     wire::{frame::encode_message, message::Kind},
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, duplex};
 
 use super::support::{
@@ -214,4 +216,71 @@ async fn a_message_that_is_not_queued_is_counted_and_a_ping_is_not() {
     connection.send(frame(4), Patience::Owner).unwrap_err();
     connection.send(Bytes::from_static(b"\x89\x00"), Patience::Other).unwrap_err();
     assert_eq!(connection.counts().dropped_messages, 2);
+}
+
+#[test]
+fn an_owner_who_does_not_wait_is_told_that_there_is_no_room() {
+    let (connection, driver) = opened(config(|config| config.outbox_bytes = 10));
+    assert_eq!(connection.try_send(frame(10)), Ok(true));
+    assert_eq!(connection.try_send(frame(4)), Ok(false));
+    assert_eq!(connection.close_reason(), None);
+    assert_eq!(connection.counts().dropped_messages, 0);
+    drop(driver);
+    let lost = SendError::Closed(reason(1006, "", ClosedBy::Lost));
+    assert_eq!(connection.try_send(frame(4)), Err(lost));
+    assert_eq!(connection.counts().dropped_messages, 1);
+}
+
+#[test]
+fn an_owner_who_has_waited_long_enough_closes_with_1013_whatever_the_policy() {
+    for slow_client in [SlowClient::Close, SlowClient::DropOldest] {
+        let (connection, _driver) = opened(config(|config| {
+            config.outbox_bytes = 10;
+            config.slow_client = slow_client;
+        }));
+        assert_eq!(connection.send(frame(10), Patience::Spent), Ok(()));
+        assert_eq!(connection.send(frame(4), Patience::Spent), Err(SendError::SlowClient));
+        assert_eq!(connection.try_send(frame(4)), Err(too_slow()));
+    }
+}
+
+/// Whether the bell's descriptor is readable.
+fn is_rung(bell: &Bell) -> bool {
+    // SAFETY: the bell keeps its descriptor open.
+    #[allow(unsafe_code, reason = "the bell gives a number, for Python")]
+    let descriptor = unsafe { BorrowedFd::borrow_raw(bell.descriptor()) };
+    let mut watched = [PollFd::new(&descriptor, PollFlags::IN)];
+    poll(&mut watched, Some(&Timespec::default())).unwrap() == 1
+}
+
+#[tokio::test]
+async fn a_bell_rings_when_the_peer_makes_room_and_once_only() {
+    let (connection, driver) = opened(config(|config| config.outbox_bytes = 10));
+    let bell = Arc::new(Bell::new().unwrap());
+    assert_eq!(connection.try_send(frame(10)), Ok(true));
+    connection.wake_when_room(Arc::clone(&bell) as Arc<dyn Wake>);
+    assert!(!is_rung(&bell));
+    let (socket, mut peer) = duplex(1024);
+    let _task = tokio::spawn(driver.run(socket, Bytes::new()));
+    expect_bytes(&mut peer, &frame(10)).await;
+    assert!(is_rung(&bell));
+    bell.silence();
+    assert_eq!(connection.try_send(frame(10)), Ok(true));
+    expect_bytes(&mut peer, &frame(10)).await;
+    assert!(!is_rung(&bell));
+    // There is room now: nothing has to be waited for.
+    connection.wake_when_room(Arc::clone(&bell) as Arc<dyn Wake>);
+    assert!(is_rung(&bell));
+}
+
+#[test]
+fn a_bell_rings_when_the_connection_ends() {
+    let (connection, driver) = opened(config(|config| config.outbox_bytes = 10));
+    let (room, readable) = (Arc::new(Bell::new().unwrap()), Arc::new(Bell::new().unwrap()));
+    assert_eq!(connection.try_send(frame(10)), Ok(true));
+    connection.wake_when_room(Arc::clone(&room) as Arc<dyn Wake>);
+    connection.wake_when_readable(Arc::clone(&readable) as Arc<dyn Wake>);
+    assert!(!is_rung(&room) && !is_rung(&readable));
+    drop(driver);
+    assert!(is_rung(&room) && is_rung(&readable));
 }
