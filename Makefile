@@ -16,8 +16,9 @@ export PIP_QUIET := 1
 ARGS ?=
 # What to do where the Autobahn test suite cannot be installed: fail or skip. CI must have it.
 WITHOUT_PYTHON_2 ?= skip
+FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt bench clean \
+.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt fuzz bench clean \
         core video tools packages-test original
 
 help: ## Show this list
@@ -108,6 +109,10 @@ fmt: tools ## Format Rust and Python
 	@cargo fmt --all
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS=)
+	@scripts/need-cargo.sh
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 bench: ## Benchmarks of the core (criterion)
 	@cargo bench --no-default-features

@@ -7,6 +7,7 @@
 mod admission;
 mod app;
 mod body;
+pub mod cgi;
 pub mod framing;
 mod http;
 mod link;

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod connection;
+mod properties;
 mod server;
 mod wire;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use http::{HeaderMap, HeaderName, header, request::Parts};
+use http::{HeaderMap, HeaderName, request::Parts};
 use pyo3::{
     intern,
     prelude::*,
@@ -11,6 +11,7 @@ use pyo3::{
 };
 
 use super::file_wrapper::FileWrapper;
+use crate::server::cgi;
 
 /// The entries that are the same for every request.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Template {
         peer: Option<SocketAddr>,
         local: Option<SocketAddr>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Some(path) = path(head) else { return Ok(None) };
+        let Some(path) = cgi::path(&head.uri) else { return Ok(None) };
         let environ = self.entries.bind(py).copy()?;
         environ.set_item(intern!(py, "REQUEST_METHOD"), head.method.as_str())?;
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &path))?;
@@ -103,43 +104,6 @@ impl Template {
     }
 }
 
-/// The path of a target, its escapes decoded; None when it has none. A percent sign that starts no escape stays, as in
-/// the servers of the standard library.
-fn path(head: &Parts) -> Option<Vec<u8>> {
-    match head.uri.path() {
-        // `OPTIONS *`: PEP 3333 allows a path that is empty or starts with a slash.
-        "*" => Some(Vec::new()),
-        "" if head.uri.scheme().is_none() => None,
-        "" => Some(b"/".to_vec()),
-        path => Some(unescape(path.as_bytes())),
-    }
-}
-
-fn unescape(path: &[u8]) -> Vec<u8> {
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&byte, after)) = rest.split_first() {
-        match (byte, after) {
-            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                decoded.push(digit(*high) << 4 | digit(*low));
-                rest = after;
-            }
-            _ => {
-                decoded.push(byte);
-                rest = after;
-            }
-        }
-    }
-    decoded
-}
-
-fn digit(hexadecimal: u8) -> u8 {
-    match hexadecimal {
-        b'0'..=b'9' => hexadecimal - b'0',
-        _ => (hexadecimal | 0x20) - b'a' + 10,
-    }
-}
-
 /// A "native string" of PEP 3333: each byte is the character of the same number.
 fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     match std::str::from_utf8(bytes) {
@@ -150,39 +114,14 @@ fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
 
 fn set_headers(environ: &Bound<'_, PyDict>, headers: &HeaderMap) -> PyResult<()> {
     let py = environ.py();
-    for name in headers.keys() {
-        // `X_Forwarded_For` would pass for `X-Forwarded-For`, which a proxy may have set or taken out.
-        if name.as_str().contains('_') {
-            continue;
+    let known = known_keys(py);
+    cgi::fields(headers).try_for_each(|(name, value)| {
+        let value = latin1(py, &value);
+        match known.get(name) {
+            Some(key) => environ.set_item(key, value),
+            None => environ.set_item(cgi::variable(name), value),
         }
-        let mut values = headers.get_all(name).iter();
-        let Some(first) = values.next() else { continue };
-        let separator = if name == header::COOKIE { &b"; "[..] } else { b"," };
-        let mut joined = None;
-        for value in values {
-            let joined = joined.get_or_insert_with(|| first.as_bytes().to_vec());
-            joined.extend_from_slice(separator);
-            joined.extend_from_slice(value.as_bytes());
-        }
-        let value = latin1(py, joined.as_deref().unwrap_or(first.as_bytes()));
-        match known_keys(py).get(name) {
-            Some(key) => environ.set_item(key, value)?,
-            None => environ.set_item(key(name), value)?,
-        }
-    }
-    Ok(())
-}
-
-fn key(name: &HeaderName) -> String {
-    let mut key = String::with_capacity(name.as_str().len() + 5);
-    if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
-        key.push_str("HTTP_");
-    }
-    for letter in name.as_str().chars() {
-        let letter = if letter == '-' { '_' } else { letter.to_ascii_uppercase() };
-        key.push(letter);
-    }
-    key
+    })
 }
 
 /// The keys of the fields that most requests have, made once.
@@ -226,7 +165,10 @@ fn known_keys(py: Python<'_>) -> &'static HashMap<HeaderName, Py<PyString>> {
     ];
     KEYS.get_or_init(py, || {
         let names = NAMES.map(HeaderName::from_static);
-        names.map(|name| (name.clone(), PyString::intern(py, &key(&name)).unbind())).into_iter().collect()
+        names
+            .map(|name| (name.clone(), PyString::intern(py, &cgi::variable(&name)).unbind()))
+            .into_iter()
+            .collect()
     })
 }
 
