@@ -1,6 +1,7 @@
 //! Tests of the core without Python; the modules mirror `src/`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod conformance;
 mod connection;
 mod properties;
 mod server;

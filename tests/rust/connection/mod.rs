@@ -8,6 +8,6 @@ mod mailbox;
 mod receiving;
 mod sending;
 mod slow_clients;
-mod support;
+pub(crate) mod support;
 mod timers;
 mod turnstile;

@@ -27,7 +27,7 @@ use tokio_tungstenite::{
 };
 
 /// Longer than anything a test waits for; only a test that fails reaches it.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(super) fn config(change: impl FnOnce(&mut ConnectionConfig)) -> Arc<ConnectionConfig> {
     let mut config = ConnectionConfig { ping_interval: None, ..ConnectionConfig::default() };
@@ -175,7 +175,7 @@ pub(super) async fn readable(connection: &Connection) {
 }
 
 /// Takes the next message, as a task.
-pub(super) async fn receive(connection: &Connection) -> Result<Message, ReceiveError> {
+pub(crate) async fn receive(connection: &Connection) -> Result<Message, ReceiveError> {
     loop {
         readable(connection).await;
         match connection.receive_now()? {
