@@ -125,6 +125,11 @@ impl Framing {
         }
     }
 
+    /// Whether a body was malformed, whose rest is spoilt then.
+    pub fn has_spoilt(&self) -> bool {
+        matches!(self.state, State::Malformed)
+    }
+
     /// The first head that will not do, once its bytes have passed.
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdict
