@@ -19,7 +19,7 @@ WITHOUT_PYTHON_2 ?= skip
 FUZZ_SECONDS ?= 60
 
 .PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt fuzz bench clean \
-        core video tools packages-test original
+        core video tools uwsgi packages-test original
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ $(VENV)/.tools: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 tools: $(VENV)/.tools
+
+uwsgi: $(VENV)/.uwsgi
+
+$(VENV)/.uwsgi: pyproject.toml | $(VENV)/.tools
+	@scripts/make-uwsgi.sh $(VENV)
+	@touch $@
 
 core: $(VENV)/.tools
 	@scripts/need-cargo.sh
@@ -65,7 +71,7 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
 
-test: build packages-test test-rust test-loom test-python conformance test-matrix ## Set up what the tests need and run them all
+test: build packages-test uwsgi test-rust test-loom test-python conformance test-matrix ## Set up what the tests need and run them all
 
 test-rust: ## Rust tests of the core, without Python
 	@scripts/need-cargo.sh

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from projects import ADDRESS, Project, Running
+from projects import ADDRESS, START_SECONDS, Project, Running
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
@@ -259,6 +260,22 @@ def foreign(_running: Foreign) -> Iterator[Foreign]:
     # The sync worker answers this when the view of the test's last socket has ended.
     assert _running.get("/echo/") == (200, b"http")
     assert _running.unexpected() == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[str, str]:
+    """Paths of a certificate of its own making and of its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the Debian package openssl")
+    paths = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    subprocess.run(
+        [*command, "-subj", "/CN=localhost", "-days", "2", "-out", paths[0], "-keyout", paths[1]],
+        check=True,
+        capture_output=True,
+        timeout=START_SECONDS,
+    )
+    return paths
 
 
 def raise_descriptor_limit(least: int) -> None:

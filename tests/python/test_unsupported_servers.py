@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ import sqlparse
 from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 from dwebsocket import handover, unsupported
-from projects import START_SECONDS, Project, Running, free_port
+from projects import Project, Running, free_port
 
 RUNSERVER = "Put 'dwebsocket' first in INSTALLED_APPS and run manage.py runserver"
 APACHE = Path("/usr/sbin/apache2")
@@ -82,22 +81,6 @@ def connect(running: Running, tls: bool) -> socket.socket:
 def needs(module: str) -> str:
     pytest.importorskip(module, reason=f"{module} is not installed")
     return module
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[str, str]:
-    """Paths of a certificate of its own making and of its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the Debian package openssl")
-    paths = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    subprocess.run(
-        [*command, "-subj", "/CN=localhost", "-days", "2", "-out", paths[0], "-keyout", paths[1]],
-        check=True,
-        capture_output=True,
-        timeout=START_SECONDS,
-    )
-    return paths
 
 
 @pytest.fixture

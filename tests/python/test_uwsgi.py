@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ from projects import Project, Running, free_port
 from sites import refusal_of
 from sockets import PATIENCE, TEXT, masked, until
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 ROUTER = Server((*UWSGI, "--shared-socket", "127.0.0.1:0", "--http", "=0"), OF_UWSGI)
 ALONE = Server((*UWSGI, "--http-socket", "127.0.0.1:0"), OF_UWSGI)
@@ -115,11 +117,30 @@ def test_the_router_does_not_time_out_while_pings_go_to_and_fro(
         read_exactly(client, b"\x81\x0bstill there")
 
 
-@pytest.mark.parametrize(
-    "factory", ["uwsgi.factory.uWsgiWebSocketFactory", "default.factory.WebSocketFactory"]
-)
-def test_the_old_factory_setting_works(foreign_project: Project, serve_with: Start, factory: str) -> None:
-    foreign_project.settings(f'WEBSOCKET_FACTORY_CLASS = "dwebsocket.backends.{factory}"')
+def test_tls_in_its_router_carries_sockets(serve_with: Start, certificate: tuple[str, str]) -> None:
+    https = ("--https", ",".join(("=0", *certificate)), "--http-raw-body")
+    running = serve_with(Server((*UWSGI, "--shared-socket", "127.0.0.1:0", *https), OF_UWSGI))
+    with connect_by_tls(running) as client:
+        echoes(client, "hello", "x" * 200_000)
+
+
+def test_tls_in_its_worker_is_refused(serve_with: Start, certificate: tuple[str, str]) -> None:
+    address = ",".join(("127.0.0.1:0", *certificate))
+    running = serve_with(Server((*UWSGI, "--https-socket", address), OF_UWSGI))
+    status, body = refusal_of(lambda: connect_by_tls(running))
+    assert status == 501
+    assert "Start uWSGI with --https and --http-raw-body in place of --https-socket" in body
+
+
+def connect_by_tls(running: Foreign) -> ClientConnection:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return connect(f"wss://{running.host}:{running.port}/echo/", ssl=context, compression=None)
+
+
+def test_the_old_factory_setting_works(foreign_project: Project, serve_with: Start) -> None:
+    path = "dwebsocket.backends.uwsgi.factory.uWsgiWebSocketFactory"
+    foreign_project.settings(f'WEBSOCKET_FACTORY_CLASS = "{path}"')
     running = serve_with("uwsgi")
     with running.connect("/echo/") as client:
         echoes(client, "hello")
