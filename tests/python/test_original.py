@@ -39,7 +39,7 @@ def runserver(python: str | Path) -> Callable[[str], list[str]]:
 
 
 def gunicorn(python: str | Path) -> Callable[[str], list[str]]:
-    options = ["--worker-class", "gthread", "--threads", "64", "--bind", "127.0.0.1:0"]
+    options = ["--worker-class", "gthread", "--threads", "64", "--bind", "127.0.0.1:0", "--no-control-socket"]
     return lambda project: [str(python), "-m", "gunicorn", *options, "original.site:application"]
 
 
@@ -88,6 +88,19 @@ def test_what_the_original_does_ours_does_but_for_what_is_listed(
             assert both == expected[saw], f"{saw}: the table says otherwise"
         else:
             assert agree(*both), f"{saw}: a difference that is not in the table"
+
+
+def test_ours_logs_what_a_view_raises_and_nothing_else(outcomes: dict[str, dict[str, Outcome]]) -> None:
+    logs = {log.stem: log.read_text(errors="replace") for log in (FOLDER / "observed").glob("*.log")}
+    # The original's gunicorn finds its socket closed after every view.
+    assert logs["gunicorn-plain"].count("Bad file descriptor") > 50
+    for server in ("runserver", "gunicorn"):
+        ours = logs[f"ours-under-{server}-plain"]
+        assert ours.count("Traceback (most recent call last)") == 1
+        assert "LookupError: in the view" in ours
+        assert "Bad file descriptor" not in ours
+        for project in ("middleware", "accept_all"):
+            assert "Traceback" not in logs[f"ours-under-{server}-{project}"]
 
 
 def test_every_listed_difference_is_one() -> None:

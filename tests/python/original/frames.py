@@ -156,4 +156,6 @@ def _(there, see):
     client = there.open()
     see("first", client.receive())
     client.send((TEXT, b"text"), (BINARY, b"binary"), (PING, b"ping"), (TEXT, b"more"))
+    see("pong", client.receive())
     client.send((CLOSE, b"\x03\xe8"))
+    see("answer", client.receive())

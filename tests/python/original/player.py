@@ -291,7 +291,8 @@ def play_all(commands: dict[str, Callable[[str], list[str]]], folder: Path) -> d
         servers = {}
         for name, command in commands.items():
             for project in projects:
-                server = Server(command(project), project, folder / f"{name}-{project}.log")
+                log = folder / f"{name}-{project}.log".replace(" ", "-")
+                server = Server(command(project), project, log)
                 stack.callback(server.end)
                 servers[name, project] = server
         for server in servers.values():
@@ -307,5 +308,5 @@ def play_all(commands: dict[str, Callable[[str], list[str]]], folder: Path) -> d
             outcomes[name][title] = future.exception() or future.result()
     for name, outcome in outcomes.items():
         text = json.dumps(outcome, indent=2, ensure_ascii=False, default=repr)
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        (folder / f"{name}.json".replace(" ", "-")).write_text(text, encoding="utf-8")
     return outcomes

@@ -171,6 +171,7 @@ def a_thread_pushes_until_the_view_is_told_to_stop(request, see):
     see("told", request.websocket.wait)
     stop.set()
     thread.join()
+    a_thread_pushes_until_the_view_is_told_to_stop.say("stopped")
 
 
 @a_thread_pushes_until_the_view_is_told_to_stop.played_by
@@ -179,6 +180,8 @@ def _(there, see):
     see("first", client.receive())
     see("second", client.receive())
     client.send((TEXT, b"stop"))
+    # In 0.5.12 a push to a client that is gone would end the socket before its last message is taken.
+    there.hear("stopped")
 
 
 @scenario(decorate=accept_websocket)
