@@ -2,7 +2,7 @@
 //!
 //! | module | what it is | may use |
 //! |---|---|---|
-//! | [`wire`] | RFC 6455 over byte slices, without I/O, clock or threads | `config`, `error` |
+//! | [`wire`] | RFC 6455 and RFC 7692 over byte slices, without I/O, clock or threads | `config`, `error` |
 //! | [`connection`] | a live WebSocket: mailboxes and the one task that serves it | `wire` |
 //! | [`server`] | listener, HTTP/1.1 and the threads that run views | `connection`, `wire` |
 //! | `py` | the only place that names `pyo3` | everything |

@@ -16,6 +16,8 @@ from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views import View
 from dwebsocket import accept_websocket, require_websocket
+from foreign import Start, echoes
+from projects import Project
 from serving import resident_bytes
 from sites import Site, close_of
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -262,6 +264,16 @@ def test_a_websocket_of_a_projects_own_is_opened_without_compression(site: SiteM
     with served.connect() as client:
         client.send("hello")
         assert client.recv(timeout=10) == "hello"
+
+
+@pytest.mark.parametrize("server", ["runserver", "gthread"])
+def test_a_socket_taken_over_from_another_server_compresses(
+    foreign_project: Project, serve_with: Start, server: str
+) -> None:
+    foreign_project.settings("WEBSOCKET_COMPRESSION = True")
+    with serve_with(server).connect("/echo/", compression="deflate") as client:
+        assert agreed(client) == FORGETFUL
+        echoes(client, ROWS, "short", ROWS[::-1])
 
 
 def test_a_message_below_the_threshold_goes_out_as_it_is(site: SiteMaker) -> None:
