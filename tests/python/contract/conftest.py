@@ -10,7 +10,6 @@ import re
 import shutil
 import socket
 import sys
-import sysconfig
 import tempfile
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ import django
 import psutil
 import pytest
 from projects import Project, Running, Stream, free_port, wait_until_it_listens
-from servers import SERVERS, Server
+from servers import SCRIPTS, SERVERS, Server
 from serving import PATIENCE
 from sockets import RawClient, until
 from websockets.sync.client import ClientConnection, connect
@@ -66,7 +65,7 @@ class Served:
             settings.write(SETTINGS.format(apps=[*(["dwebsocket"] if server.app else []), *server.apps]))
         values = {
             "python": sys.executable,
-            "bin": sysconfig.get_path("scripts"),
+            "bin": SCRIPTS,
             # Django before 4.2 says the port it was told, not the one it got.
             "port": free_port() if django.VERSION < (4, 2) else 0,
         }

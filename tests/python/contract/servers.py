@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
+
+from foreign import OF_UWSGI
+
+SCRIPTS: Final = Path(sysconfig.get_path("scripts"))
 
 SIDE_BY_SIDE: Final = "several sockets in one process"
 KEEP_ALIVE: Final = "connections that are kept alive"
@@ -16,6 +22,9 @@ SILENT_END_BY_SIGINT: Final = "an end by SIGINT without a word"
 
 _DJANGO_ADDRESS: Final = r"Starting (?:WSGI )?development server at http://(.+):(\d+)/"
 _DJANGO_LINE: Final = r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "'
+_OF_UWSGI: Final = f"^(?:{OF_UWSGI.pattern})"
+_ONE_REQUEST: Final = "it answers one request per connection"
+_ROUTER_ENDS_FIRST: Final = "its router ends before the worker, and cuts the sockets off"
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Server:
         error_line: begins what is logged of a view's exception.
         app: whether ``"dwebsocket"`` is in ``INSTALLED_APPS``.
         apps: other apps that the command comes from.
-        modules: what has to be installed.
+        modules: the modules and programs that have to be installed.
         lacks: what it truly cannot do, with the reason.
     """
 
@@ -48,8 +57,12 @@ class Server:
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     def missing(self) -> list[str]:
-        """The modules that are not installed here."""
-        return [name for name in self.modules if importlib.util.find_spec(name) is None]
+        """The modules and programs that are not installed here."""
+        return [
+            name
+            for name in self.modules
+            if importlib.util.find_spec(name) is None and not (SCRIPTS / name).exists()
+        ]
 
     def is_own(self, line: str) -> bool:
         """Whether the server says such a line for itself."""
@@ -75,6 +88,18 @@ def _gunicorn(worker: str, *options: str, **fields: Any) -> Server:
     )
 
 
+def _uwsgi(name: str, *options: str, **fields: Any) -> Server:
+    """uWSGI, with or without its router before the worker."""
+    return Server(
+        name,
+        ("{bin}/uwsgi", "--module=project.wsgi", "--threads=32", *options),
+        address=r"(?:http|socket \d) bound (?:on|to TCP address) (127\.0\.0\.1):(\d+)",
+        request_line=r"^\[pid: \d+\|app: ",
+        modules=("uwsgi",),
+        **{"own_lines": (_OF_UWSGI,), **fields},
+    )
+
+
 SERVERS: Final = (
     Server(
         "ours",
@@ -97,8 +122,8 @@ SERVERS: Final = (
         "--workers=4",
         lacks={
             SIDE_BY_SIDE: "each of its processes runs one view at a time",
-            KEEP_ALIVE: "it answers one request per connection",
-            SILENT_END_BY_SIGINT: "it logs the SystemExit that it raises in whatever view runs",
+            KEEP_ALIVE: _ONE_REQUEST,
+            SILENT_END_BY_SIGINT: "it logs its own SystemExit, which it raises in whatever view runs",
         },
     ),
     _gunicorn(
@@ -107,6 +132,11 @@ SERVERS: Final = (
         lacks={
             END_BY_SIGINT: "its handler of SIGINT waits for a lock that what it interrupts may hold",
         },
+    ),
+    _gunicorn(
+        "gevent",
+        modules=("gunicorn", "gevent"),
+        lacks={SILENT_END_BY_SIGINT: "it logs its own SystemExit, even without any request"},
     ),
     Server(
         "Werkzeug",
@@ -120,8 +150,21 @@ SERVERS: Final = (
         # Its debugger takes the exceptions out of Django's hands.
         error_line="Traceback (most recent call last):",
         lacks={
-            KEEP_ALIVE: "it answers one request per connection",
+            KEEP_ALIVE: _ONE_REQUEST,
             END_BY_SIGTERM: "SIGTERM ends its reloader, and what that started goes on",
+        },
+    ),
+    _uwsgi(
+        "uWSGI", "--http-socket=127.0.0.1:0", "--master", "--die-on-term", lacks={KEEP_ALIVE: _ONE_REQUEST}
+    ),
+    _uwsgi(
+        "uWSGI router",
+        *("--shared-socket=127.0.0.1:0", "--http==0", "--http-raw-body", "--master", "--die-on-term"),
+        own_lines=(_OF_UWSGI, r"^\[uwsgi-http key: .*\] hr_\w+\(\): Connection reset by peer"),
+        lacks={
+            KEEP_ALIVE: _ONE_REQUEST,
+            END_BY_SIGTERM: _ROUTER_ENDS_FIRST,
+            END_BY_SIGINT: _ROUTER_ENDS_FIRST,
         },
     ),
 )
