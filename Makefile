@@ -87,7 +87,7 @@ test-python: original ## Python and browser tests in .venv (ARGS= goes to pytest
 	@echo "==> Python and browser tests"
 	@$(BIN)/python -m pytest $(ARGS)
 
-contract: core ## The contract under every server and Django, as tables (ARGS= goes to pytest)
+contract: core uwsgi ## The contract under every server and Django, as tables (ARGS= goes to pytest)
 	@scripts/contract.sh $(ARGS)
 
 test-matrix: core ## The wheel on every supported Python and Django that is here

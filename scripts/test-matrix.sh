@@ -25,6 +25,9 @@ find_python() {
     done
 }
 
+# The environments in which uWSGI is built as well, half a minute each: one for each Django.
+with_uwsgi=" 3.11-3.2 3.11-4.2 3.13-6.1 "
+
 # run PYTHON DJANGO PYTEST_ARGUMENT…
 run() {
     local version=$1 django=$2 python folder
@@ -42,6 +45,7 @@ run() {
         # Where a caller looks at the status, the shell does not leave a function at the first error by itself.
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || return
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --group test "Django~=$django.0" || return
+        if [[ $with_uwsgi == *" $version-$django "* ]]; then scripts/make-uwsgi.sh "$folder" || return; fi
         touch "$folder/.installed"
     fi
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel" || return
