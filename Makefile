@@ -18,7 +18,7 @@ ARGS ?=
 WITHOUT_PYTHON_2 ?= skip
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt fuzz bench clean \
+.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt fuzz bench bench-adoption clean \
         core video tools uwsgi packages-test original
 
 help: ## Show this list
@@ -122,6 +122,9 @@ fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS=)
 
 bench: ## Benchmarks of the core (criterion)
 	@cargo bench --no-default-features
+
+bench-adoption: core ## Echo under servers that are not ours, beside our own
+	@$(BIN)/python benches/adoption.py
 
 clean: ## Remove everything that was built, .venv included
 	rm -rf target $(VENV) tests/output python/dwebsocket/*.so video/python/dwebsocket_video/*.so
