@@ -105,6 +105,7 @@ SERVERS: Final = {
     "gthread": Server((*_GUNICORN, "--worker-class", "gthread", "--threads", "64"), _OF_GUNICORN),
     "uwsgi": Server((*UWSGI, "--http-socket", "127.0.0.1:0", "--master", "--die-on-term"), OF_UWSGI),
     "gevent": Server((*_GUNICORN, "--worker-class", "gevent"), _OF_GUNICORN),
+    "pywsgi": Server((*_GUNICORN, "--worker-class", "gevent_pywsgi"), _OF_GUNICORN),
     "werkzeug": Server(
         (sys.executable, "manage.py", "runserver_plus", "127.0.0.1:0", "--nopin"),
         _OF_WERKZEUG,

@@ -1,4 +1,4 @@
-"""Servers made of the standard library's: Django's runserver, wsgiref, Werkzeug."""
+"""Servers that read through the standard library: Django's runserver, wsgiref, Werkzeug, gevent.pywsgi."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def _reader(body: Any) -> io.BufferedReader | None:
         # Django's LimitedStream keeps the file up to 4.1, and its methods since.
         getattr(body, "stream", None),
         getattr(getattr(body, "_read", None), "__self__", None),
+        # gevent.pywsgi's Input.
+        getattr(body, "rfile", None),
     )
     for reader in limited:
         if isinstance(reader, io.BufferedReader) and isinstance(reader.raw, socket.SocketIO):
