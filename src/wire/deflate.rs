@@ -57,30 +57,20 @@ impl History {
 /// Deflates messages, one independent of the other; for any number of connections. It takes about 380 KiB with a window
 /// of 15 bits.
 pub struct Deflater {
+    level: u8,
     window_bits: u8,
     deflate: Deflate,
 }
 
 impl Deflater {
-    /// A deflater of `level` 2 (fast) to 9 (small), for peers that inflate with a window of `window_bits` (8 to 15).
+    /// A deflater of `level` 1 (fast) to 9 (small), for peers that inflate with a window of `window_bits` (8 to 15).
     ///
     /// # Panics
     /// A number is out of its range.
     pub fn new(level: u8, window_bits: u8) -> Self {
-        // Level 1 is a method of its own, and in zlib-rs 0.6.8 a broken one: it panics, and it writes what cannot be
-        // inflated.
-        assert!((2..=9).contains(&level), "bug: level {level}");
+        assert!((1..=9).contains(&level), "bug: level {level}");
         assert!((8..=MAX_WINDOW_BITS).contains(&window_bits), "bug: a window of {window_bits} bits");
-        // zlib has no raw deflate with a window of 8 bits. It never refers further back than its window without 262
-        // bytes of look-ahead, which with 9 bits is 250, so that a window of 8 bits is enough to inflate it.
-        let used_bits = window_bits.max(MIN_DEFLATE_WINDOW_BITS);
-        let config = DeflateConfig {
-            level: i32::from(level),
-            // Below 0: without header and trailer.
-            window_bits: -i32::from(used_bits),
-            ..DeflateConfig::default()
-        };
-        Self { window_bits, deflate: Deflate::new_with_config(config) }
+        Self { level, window_bits, deflate: deflate(level, window_bits) }
     }
 
     /// The window it was made for.
@@ -105,18 +95,33 @@ impl Deflater {
         let room = &mut buffer[HEADER_ROOM..];
         let status = self.deflate.compress(payload, room, DeflateFlush::SyncFlush);
         let status = status.expect("bug: deflating is not an error in any state");
-        let length =
-            usize::try_from(self.deflate.total_out()).ok().filter(|length| *length < payload.len())?;
+        let (taken, given) = (self.deflate.total_in(), self.deflate.total_out());
         // Room that is left tells that the flush is done. A payload longer than zlib takes at once is not all taken.
-        if status != Status::Ok || self.deflate.total_in() != payload.len() as u64 {
+        let is_done = status == Status::Ok && taken == payload.len() as u64 && given < taken;
+        if !is_done {
+            // Of output that is left over, a reset of zlib-rs 0.6.8 forgets how much there is, but not where: the buffer
+            // would run out of room in the end.
+            self.deflate = deflate(self.level, self.window_bits);
             return None;
         }
-        buffer.truncate(HEADER_ROOM + length);
+        buffer.truncate(HEADER_ROOM + length(given));
         debug_assert!(buffer.ends_with(&TAIL), "bug: a sync flush without its tail");
         buffer.truncate(buffer.len() - TAIL.len());
         buffer.shrink_to_fit();
         Some(frame::encode_compressed_in_place(kind, buffer))
     }
+}
+
+fn deflate(level: u8, window_bits: u8) -> Deflate {
+    // zlib has no raw deflate with a window of 8 bits. It never refers further back than its window without 262 bytes of
+    // look-ahead, which with 9 bits is 250, so that a window of 8 bits is enough to inflate it.
+    let used_bits = window_bits.max(MIN_DEFLATE_WINDOW_BITS);
+    Deflate::new_with_config(DeflateConfig {
+        level: i32::from(level),
+        // Below 0: without header and trailer.
+        window_bits: -i32::from(used_bits),
+        ..DeflateConfig::default()
+    })
 }
 
 impl std::fmt::Debug for Deflater {
