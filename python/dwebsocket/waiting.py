@@ -150,7 +150,9 @@ class GeventWay(Way):
 
         libev leaves a descriptor it has once waited for in its epoll set. The set keeps the file, not the
         number: told of the client's next bytes under a number that stands for another file by then, libev
-        would build its whole set anew, for each socket.
+        would build its whole set anew, for each socket. It notes what is watched no more when it goes round
+        next; until then the number must not be waited for again, and it is not, since an adopted socket's
+        number gives the end of the stream at once.
         """
         loop = self._get_hub().loop
         if loop.backend != "epoll":

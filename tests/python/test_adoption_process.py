@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 ADOPT = """
 import json, os, signal, socket, sys, threading
 from dwebsocket import _core
@@ -128,3 +130,40 @@ import dwebsocket.handover
         )
         == "told"
     )
+
+
+def test_gevents_hub_forgets_a_descriptor_before_it_stands_for_another_file() -> None:
+    pytest.importorskip("gevent", reason="gevent is not installed")
+    script = """
+from gevent import monkey
+monkey.patch_all()
+import json, os, socket, gevent
+from dwebsocket import waiting
+
+server, client = socket.socketpair()
+loop = gevent.get_hub().loop
+
+def receive():
+    greenlet = gevent.spawn(server.recv, 1)
+    gevent.sleep(0)
+    client.send(b"x")
+    return greenlet.get(timeout=20).decode()
+
+def is_watched():
+    with open(f"/proc/self/fdinfo/{loop.fileno()}") as lines:
+        watched = [line.split()[1] for line in lines if line.startswith("tfd:")]
+    return str(server.fileno()) in watched
+
+results = [loop.backend, receive(), is_watched()]
+waiting.way().forget(server.fileno())
+results.append(is_watched())
+# A descriptor that is not watched has nothing to be forgotten, and one that was can be watched again.
+waiting.way().forget(server.fileno())
+# libev notes what is watched no more when it goes round next.
+gevent.sleep(0.01)
+print(json.dumps([*results, receive(), is_watched()]))
+"""
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == ["epoll", "x", True, False, "x", True]
