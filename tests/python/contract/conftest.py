@@ -234,10 +234,11 @@ def served(request: pytest.FixtureRequest, contract_project: Project) -> Iterato
     running = serve(request.param, contract_project, SERVERS.index(request.param))
     yield running
     running.stop()
+    assert running.unexpected() == []
 
 
 @pytest.fixture
-def talk(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talk]:
+def talk(served: Served) -> Iterator[Talk]:
     """Connections to a server; afterwards the server has said nothing that a case did not expect."""
     with tempfile.TemporaryDirectory(prefix="talk-") as folder, ExitStack() as closing:
         yield Talk(served, Path(folder), closing)
