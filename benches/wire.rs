@@ -1,11 +1,18 @@
-//! How fast `wire` is: masking beside a plain loop, parsing, encoding.
+//! How fast `wire` is: masking beside a plain loop, parsing, encoding, compressing.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::hint::black_box;
+use std::{fmt::Write, hint::black_box};
 
 use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use dwebsocket::wire::{frame::encode_message, mask, message::Kind, protocol::Protocol};
+use dwebsocket::wire::{
+    deflate::{Deflater, Inflater},
+    frame::encode_message,
+    mask,
+    message::Kind,
+    offer::Agreement,
+    protocol::Protocol,
+};
 
 const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
@@ -96,5 +103,48 @@ fn encoding(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, masking, parsing, encoding);
+/// JSON as an API sends it, of about `length` bytes.
+fn json(length: usize) -> Vec<u8> {
+    let mut text = String::from("[");
+    for number in (0_usize..).take_while(|number| number * 50 < length) {
+        write!(text, "{{\"id\": {}, \"name\": \"user {}\", \"online\": true}}, ", number * 7919, number)
+            .unwrap();
+    }
+    text.into_bytes()
+}
+
+fn compressing(criterion: &mut Criterion) {
+    let agreement = Agreement {
+        server_no_context_takeover: true,
+        client_no_context_takeover: true,
+        server_max_window_bits: None,
+        client_max_window_bits: None,
+    };
+    let mut group = criterion.benchmark_group("permessage-deflate");
+    for length in [1 << 10, 16 << 10, 1 << 20] {
+        let payload = json(length);
+        let mut deflater = Deflater::new(4, 15);
+        group.throughput(Throughput::Bytes(payload.len() as u64));
+        group.bench_function(BenchmarkId::new("deflate", length), |bencher| {
+            bencher.iter(|| deflater.encode_message(Kind::Text, black_box(&payload), &[]).unwrap());
+        });
+        let frame = deflater.encode_message(Kind::Text, &payload, &[]).unwrap();
+        let header = match frame[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        let stream = [&[frame[0], frame[1] | 0x80], &frame[2..header], &[0; 4], &frame[header..]].concat();
+        let mut protocol = Protocol::with_inflater(16 << 20, Inflater::new(agreement));
+        group.bench_function(BenchmarkId::new("inflate", length), |bencher| {
+            bencher.iter_batched_ref(
+                || BytesMut::from(&stream[..]),
+                |input| assert_eq!(drain(&mut protocol, input), 1),
+                BatchSize::LargeInput,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, masking, parsing, encoding, compressing);
 criterion_main!(benches);

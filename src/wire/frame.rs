@@ -153,6 +153,7 @@ impl Header {
     ///
     /// # Errors
     /// The header breaks RFC 6455 section 5.2 or 5.5.
+    #[inline]
     pub(super) fn parse(input: &[u8], may_compress: bool) -> Result<Option<Self>, ProtocolError> {
         let mut cursor = Cursor::new(input);
         let (header, length) = match FrameHeader::parse(&mut cursor) {
@@ -192,6 +193,7 @@ fn refuse_reserved_bits(header: &FrameHeader, may_compress: bool) -> Result<(), 
     if is_meaningless || header.rsv2 || header.rsv3 { Err(ProtocolError::ReservedBits) } else { Ok(()) }
 }
 
+#[inline]
 fn opcode_of(header: &FrameHeader) -> Opcode {
     match header.opcode {
         OpCode::Data(Data::Continue) => Opcode::Continuation,

@@ -214,6 +214,8 @@ impl Protocol {
     }
 
     /// Inflates what has arrived of a frame and is unmasked. Gives the message if this makes it whole.
+    // Inlined, it would burden all other frames with its stack and registers.
+    #[inline(never)]
     fn inflate(
         &mut self,
         frame: &mut Arriving,
