@@ -195,13 +195,14 @@ def test_the_park_of_a_poll_ends_with_the_message(sockets, setting):
     assert ends.result() == (True, b"a message")
 
 
-def test_a_park_of_zero_turns_parking_off(sockets, setting, monkeypatch):
+def test_a_park_of_zero_turns_parking_off(sockets, setting):
     setting("WEBSOCKET_POLL_PARK_SECONDS", 0)
     ends = sockets.open()
     begun = time.monotonic()
-    for _ in range(2000):
+    for _ in range(4000):
         assert ends.websocket.count_messages() == 0
-    assert time.monotonic() - begun < 1
+    # Parked as by default they would take twenty seconds.
+    assert time.monotonic() - begun < 10
 
 
 def test_a_thread_that_polls_many_sockets_parks_once_a_round(sockets, setting):
