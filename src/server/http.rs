@@ -201,7 +201,7 @@ impl Service<Request<Incoming>> for Requests {
             }
             Err(refusal) => {
                 if matches!(refusal, Refusal::Request(StatusCode::URI_TOO_LONG, _)) {
-                    let address = self.peer.map(|peer| peer.ip().to_canonical());
+                    let address = self.peer.map(|peer| peer.ip());
                     self.host.notices.note(Notice::RequestLineTooLong, address);
                 }
                 refusal.answer(exchange);

@@ -81,11 +81,11 @@ impl Notices {
         Self { pause, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Counts one.
+    /// Counts one. An address of IPv4 is told alike however it is written.
     pub fn note(&self, notice: Notice, address: Option<IpAddr>) {
         let mut state = self.state.lock();
         let entry = &mut state.counts[notice as usize];
-        *entry = (entry.0.saturating_add(1), address);
+        *entry = (entry.0.saturating_add(1), address.map(|address| address.to_canonical()));
         drop(state);
         self.changed.notify_one();
     }

@@ -158,7 +158,7 @@ impl App for Workers {
             if !stopping {
                 let full =
                     if refused.handshake.is_some() { Notice::WebSocketsFull } else { Notice::HttpBusy };
-                self.shared.notices.note(full, refused.peer.map(|peer| peer.ip().to_canonical()));
+                self.shared.notices.note(full, refused.peer.map(|peer| peer.ip()));
             }
             return refuse_busy(refused);
         }
