@@ -1,7 +1,7 @@
 //! One exchange from the call of the application to the end of its response or its WebSocket.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::Instant,
 };
@@ -61,7 +61,8 @@ struct Running<'a, 'py> {
 }
 
 impl Service {
-    /// Runs the application for one exchange on the calling thread. Whatever goes wrong is logged and answered.
+    /// Runs the application for one exchange on the calling thread. Whatever goes wrong is logged and answered; a panic of
+    /// the server's own goes on to the caller, once the exchange holds nothing any more.
     pub(in crate::py) fn run(self: &Arc<Self>, py: Python<'_>, exchange: Exchange, slot: Slot) {
         let started = Instant::now();
         let Exchange { head, peer, local, body, reply, handshake } = exchange;
@@ -83,13 +84,28 @@ impl Service {
             Ok(prepared) => prepared,
             Err(error) => return refuse(py, &head, &response, &error),
         };
-        Running { service: self, head: &head, environ: &environ, input: &input, response, upgrade, started }
-            .run();
+        let running = Running {
+            service: self,
+            head: &head,
+            environ: &environ,
+            input: &input,
+            response,
+            upgrade,
+            started,
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| running.run()));
+        if outcome.is_err() {
+            running.give_up();
+        }
+        drop(running);
         input.get().close();
         // Taken out under the lock, dropped without it.
         let opening = opening.lock().take();
         drop(opening);
         call::release(environ.into_any());
+        if let Err(panic) = outcome {
+            resume_unwind(panic);
+        }
     }
 
     /// Answers 503: no thread can be spared for the exchange.
@@ -161,6 +177,14 @@ impl<'py> Running<'_, 'py> {
         }
         if let Ok(result) = produced {
             self.close(result);
+        }
+    }
+
+    /// Ends what a panic interrupted: others may hold the socket whose view is no more, or the way to answer.
+    fn give_up(&self) {
+        match self.connection() {
+            Some(connection) => connection.close(close::INTERNAL_ERROR, ""),
+            None => self.response.fail(Head::plain(StatusCode::INTERNAL_SERVER_ERROR)),
         }
     }
 
