@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod faults;
 mod framing;
 mod limits;
 mod listening;

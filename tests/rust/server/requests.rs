@@ -1,16 +1,8 @@
 //! Requests and the connections they come by.
 
-use std::sync::Arc;
+use dwebsocket::{config::ServerConfig, server::Exchange};
 
-use dwebsocket::{
-    config::ServerConfig,
-    server::{App, Exchange},
-};
-
-use super::{
-    client::Client,
-    site::{Site, answer, ok, start, until_equal},
-};
+use super::site::{Site, answer, ok};
 
 fn hello() -> Site {
     Site::serving(ServerConfig::default(), |exchange, _| answer(exchange, "hello"))
@@ -176,23 +168,4 @@ fn exchange_knows_both_addresses() {
     let mut client = site.connect();
     let expected = format!("{} {}", client.stream.local_addr().unwrap(), site.address);
     assert_eq!(client.send(GET).receive().body, expected);
-}
-
-#[test]
-fn panic_in_one_connection_leaves_the_others_alone() {
-    struct Fragile;
-    impl App for Fragile {
-        fn call(&self, exchange: Exchange) {
-            assert_ne!(exchange.head.uri, "/panic", "this panic is part of a test");
-            answer(exchange, "well");
-        }
-    }
-    let (server, address, _runtime) = start(Arc::new(Fragile), ServerConfig::default(), &Arc::default());
-    let mut bystander = Client::connect(address);
-    assert_eq!(bystander.send(GET).receive().body, "well");
-    let mut victim = Client::connect(address);
-    victim.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(victim.receive_rest().unwrap(), "");
-    until_equal(&1, || server.connections());
-    assert_eq!(bystander.send(GET).receive().body, "well");
 }
