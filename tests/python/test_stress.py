@@ -11,11 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import psutil
 import pytest
-from load import Report, connect_echo_close, echo, http_beside, open_many, percentile
+from load import Report, connect_echo_close, echo, http_beside, open_many, percentile, wait_until
 from projects import Project, Running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -52,16 +51,6 @@ def running(project: Project) -> Running:
     project.write("views.py", VIEWS)
     project.urls('path("echo/", views.echo)', 'path("hello/", views.hello)')
     return project.run()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether `condition` holds by then; for what another process does without telling."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_100_idle_sockets_use_under_one_percent_of_a_core(running: Running):
