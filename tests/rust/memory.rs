@@ -1,4 +1,4 @@
-//! How much memory compression takes. A binary of its own, because it counts every allocation.
+//! How much memory compression and a full outbox take. A binary of its own, because it counts every allocation.
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, missing_docs)]
 // A global allocator cannot be written without it.
@@ -7,13 +7,17 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    sync::Arc,
 };
 
 use bytes::BytesMut;
 use dwebsocket::{
-    error::ProtocolError,
+    config::ConnectionConfig,
+    connection::{Patience, open},
+    error::{ProtocolError, SendError},
     wire::{
         deflate::{Deflater, History, Inflater},
+        frame::encode_message,
         message::Kind,
         offer::Agreement,
         protocol::{Event, Protocol},
@@ -184,4 +188,39 @@ fn an_inflater_takes_48_kib_and_a_deflater_384_at_most() {
     assert!((32 * KIB..=48 * KIB).contains(&held), "{held} bytes");
     let (_deflater, held, _) = measured(|| Deflater::new(6, 15));
     assert!((256 * KIB..=384 * KIB).contains(&held), "{held} bytes");
+}
+
+/// Fills an outbox that nobody empties. Gives the number of messages, and the bytes that were allocated in the end and at
+/// most.
+fn fill_outbox(message_bytes: usize) -> (usize, usize, usize) {
+    let payload = vec![0; message_bytes];
+    let (connection, _driver) = open(Arc::new(ConnectionConfig::default()), String::new());
+    let (queued, held, peak) = measured(|| {
+        let mut queued = 0;
+        loop {
+            match connection.send(encode_message(Kind::Binary, &payload), Patience::Other) {
+                Ok(()) => queued += 1,
+                Err(error) => break (queued, error),
+            }
+        }
+    });
+    assert_eq!(queued.1, SendError::SlowClient);
+    (queued.0, held, peak)
+}
+
+#[test]
+fn a_full_outbox_takes_its_bytes_and_what_the_queue_needs() {
+    for message_bytes in [1000, 64 * KIB, MIB] {
+        let (_, held, peak) = fill_outbox(message_bytes);
+        assert!(held <= 4 * MIB + 512 * KIB, "{held} bytes are held");
+        assert!(peak <= held + message_bytes + 512 * KIB, "{peak} bytes at most");
+    }
+}
+
+#[test]
+fn a_full_outbox_of_tiny_messages_takes_a_hundred_bytes_for_each() {
+    let (queued, held, peak) = fill_outbox(1);
+    assert_eq!(queued, 65_536);
+    assert!(held <= 64 * queued, "{held} bytes are held");
+    assert!(peak <= 100 * queued, "{peak} bytes at most");
 }

@@ -90,6 +90,23 @@ async fn any_byte_of_the_peer_is_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_sends_a_byte_a_second_is_served_until_it_stops_inside_a_frame() {
+    let (connection, mut peer, task) = piped(pinging(), 1024);
+    let frames = [client_frame(0x01, b"fragment"), client_frame(0x89, b""), client_frame(0x80, &[b's'; 200])];
+    for byte in frames.concat() {
+        sleep(Duration::from_secs(1)).await;
+        send_bytes(&mut peer, &[byte]).await;
+    }
+    assert_eq!(receive(&connection).await.unwrap().payload, ["fragment", &"s".repeat(200)].concat());
+    assert_eq!(connection.close_reason(), None);
+    let stopped = Instant::now();
+    send_bytes(&mut peer, &client_frame(0x82, &[0; 60])[..20]).await;
+    task.await.unwrap();
+    assert!((20..=40).contains(&stopped.elapsed().as_secs()), "a Ping, and the time for its answer");
+    assert_eq!(connection.close_reason(), Some(lost()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_just_before_the_timeout_is_in_time_and_just_after_it_too_late() {
     for (millis, in_time) in [(19_999, true), (20_001, false)] {
         let (connection, mut peer, _task) = piped(pinging(), 1024);
