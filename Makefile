@@ -18,11 +18,11 @@ ARGS ?=
 WITHOUT_PYTHON_2 ?= skip
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt fuzz bench bench-adoption clean \
+.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt fuzz bench bench-adoption bench-slow-client clean \
         core video tools uwsgi packages-test original
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## Set everything up and run the example project (HOST=, PORT=, ARTICLE_VIDEO_URL=)
 	@echo "==> Open http://$(HOST):$(PORT)/ in a browser; Ctrl-C ends the demo"
@@ -125,6 +125,9 @@ bench: ## Benchmarks of the core (criterion)
 
 bench-adoption: core ## Echo under servers that are not ours, beside our own
 	@$(BIN)/python benches/adoption.py
+
+bench-slow-client: core ## Latency and memory beside a client that reads nothing
+	@$(BIN)/python benches/slow_client.py
 
 clean: ## Remove everything that was built, .venv included
 	rm -rf target $(VENV) tests/output python/dwebsocket/*.so video/python/dwebsocket_video/*.so
