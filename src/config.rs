@@ -97,6 +97,8 @@ pub struct ServerConfig {
     pub max_header_bytes: usize,
     /// Fields of a request's header section; more get 431.
     pub max_headers: usize,
+    /// Bytes of a request's body; a larger one gets 413. `None`: no limit, since a body takes no memory of the server.
+    pub max_body_bytes: Option<usize>,
     /// Time for a whole header section to arrive, and for an idle keep-alive connection.
     pub header_timeout: Duration,
     /// Time between two pieces of a request body that the application is waiting for.
@@ -121,6 +123,7 @@ impl Default for ServerConfig {
             max_request_line_bytes: 8190,
             max_header_bytes: 64 << 10,
             max_headers: 100,
+            max_body_bytes: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),

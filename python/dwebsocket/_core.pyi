@@ -196,12 +196,14 @@ class Server:
         Raises:
             ValueError: a code that must not be sent, a reason of more than 123 bytes.
         """
-    def notices(self) -> list[tuple[str, int, str | None]] | None:
+    def notices(self) -> list[tuple[str, int, str | None, str]] | None:
         """What was refused below the application since the last call; waits until something was.
 
-        Between two answers it lets five seconds pass. Each entry: what, how often, and whose address it was
-        the last time. What: ``http_busy``, ``websockets_full``, ``connections_full``, ``address_full``,
-        ``request_line_too_long`` or ``accept_failed``.
+        Between two answers it lets five seconds pass. Each entry: what, how often, and whose address and
+        what in particular (a path, a reason, or "") it was the last time. What: ``http_busy``,
+        ``websockets_full``, ``connections_full``, ``address_full``, ``request_line_too_long``,
+        ``header_too_large``, ``too_many_headers``, ``header_timed_out``, ``body_too_large``, ``bad_request``
+        or ``accept_failed``.
 
         Returns:
             The list; None once the server has been stopped.

@@ -287,6 +287,13 @@ _TABLE = (
         "WEBSOCKET_MAX_HEADERS", 100, "Most header fields of a request; more get 431.", whole(1), core=True
     ),
     Setting(
+        "WEBSOCKET_MAX_BODY_BYTES",
+        None,
+        "Largest body of a request; a larger one gets 413. None: no limit (the server keeps none in memory).",
+        whole(1, none=True),
+        core=True,
+    ),
+    Setting(
         "WEBSOCKET_HEADER_TIMEOUT_SECONDS",
         10.0,
         "Time for a whole header section to arrive, and for an idle keep-alive connection.",

@@ -26,6 +26,7 @@ class Notice(NamedTuple):
 
     what: str
     remedy: str
+    level: int = logging.WARNING
 
 
 _NOTICES: Final = {
@@ -49,6 +50,23 @@ _NOTICES: Final = {
         "A request was refused with 414",
         "its request line is too long; WEBSOCKET_MAX_REQUEST_LINE_BYTES sets the length",
     ),
+    "header_too_large": Notice(
+        "A request was refused with 431",
+        "its header section has too many bytes; WEBSOCKET_MAX_HEADER_BYTES sets the number",
+    ),
+    "too_many_headers": Notice(
+        "A request was refused with 431",
+        "its header section has too many fields; WEBSOCKET_MAX_HEADERS sets the number",
+    ),
+    "header_timed_out": Notice(
+        "A request was refused with 408",
+        "its header section did not arrive in time; WEBSOCKET_HEADER_TIMEOUT_SECONDS sets the time",
+    ),
+    "body_too_large": Notice(
+        "A request was refused with 413",
+        "its body is too large; WEBSOCKET_MAX_BODY_BYTES sets the size",
+    ),
+    "bad_request": Notice("A request was refused", "the client's mistake", logging.DEBUG),
     "accept_failed": Notice(
         "A connection could not be accepted",
         "the process has no descriptor or memory left and tries again every 0.1 s; ulimit -n sets the "
@@ -113,10 +131,13 @@ class Server:
     def _tell(self) -> None:
         """Logs what the core refuses; what repeats itself once in five seconds."""
         while (notices := self._core.notices()) is not None:
-            for kind, count, address in notices:
+            for kind, count, address, detail in notices:
+                notice = _NOTICES[kind]
                 times = "" if count == 1 else f" {count} times"
-                source = f" (last from {address})" if address else ""
-                logger.warning("%s%s%s: %s", _NOTICES[kind].what, times, source, _NOTICES[kind].remedy)
+                # A client chose the letters; those beyond ASCII might look like others.
+                last = ", ".join(filter(None, [address and f"from {address}", ascii(detail)[1:-1]]))
+                source = f" (last {last})" if last else ""
+                logger.log(notice.level, "%s%s%s: %s", notice.what, times, source, notice.remedy)
 
     def _spawn(self) -> None:
         name = f"dwebsocket-view-{next(self._numbers)}"

@@ -56,6 +56,7 @@ impl Settings {
             "max_request_line_bytes" => server.max_request_line_bytes = value.count()?,
             "max_header_bytes" => server.max_header_bytes = value.count()?,
             "max_headers" => server.max_headers = value.count()?,
+            "max_body_bytes" => server.max_body_bytes = value.optional_count()?,
             "header_timeout_seconds" => server.header_timeout = value.seconds()?,
             "body_timeout_seconds" => server.body_timeout = value.seconds()?,
             "write_timeout_seconds" => server.write_timeout = value.seconds()?,

@@ -1,7 +1,9 @@
 //! What goes wrong below Python, as exceptions.
 
 use pyo3::{
-    exceptions::{PyBrokenPipeError, PyConnectionAbortedError, PyConnectionResetError, PyTimeoutError},
+    exceptions::{
+        PyBrokenPipeError, PyConnectionAbortedError, PyConnectionResetError, PyOSError, PyTimeoutError,
+    },
     prelude::*,
 };
 
@@ -14,6 +16,7 @@ impl From<BodyError> for PyErr {
         match error {
             BodyError::ClientGone => PyConnectionResetError::new_err(error.to_string()),
             BodyError::TimedOut => PyTimeoutError::new_err(error.to_string()),
+            BodyError::TooLarge { .. } => PyOSError::new_err((libc::EFBIG, error.to_string())),
             BodyError::Invalid => PyConnectionAbortedError::new_err(error.to_string()),
         }
     }

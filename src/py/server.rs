@@ -218,9 +218,9 @@ impl Server {
     fn notices<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<ToldOf<'py>>>> {
         self.core.check_process()?;
         let Some(told) = runtime::detached(py, || self.core.notices.take()) else { return Ok(None) };
-        let object = |Told { notice, count, address }| {
+        let object = |Told { notice, count, address, detail }| {
             let address = address.map(|address| PyString::new(py, &address.to_string()));
-            (name_of(notice), count, address)
+            (name_of(notice), count, address, detail)
         };
         Ok(Some(told.into_iter().map(object).collect()))
     }
@@ -267,8 +267,8 @@ impl Server {
     }
 }
 
-/// What happened, how often, and whose address it was the last time.
-type ToldOf<'py> = (&'static str, u64, Option<Bound<'py, PyString>>);
+/// What happened, how often, and whose address and what it was in particular the last time.
+type ToldOf<'py> = (&'static str, u64, Option<Bound<'py, PyString>>, String);
 
 fn name_of(notice: Notice) -> &'static str {
     match notice {
@@ -277,6 +277,11 @@ fn name_of(notice: Notice) -> &'static str {
         Notice::ConnectionsFull => "connections_full",
         Notice::AddressFull => "address_full",
         Notice::RequestLineTooLong => "request_line_too_long",
+        Notice::HeaderTooLarge => "header_too_large",
+        Notice::TooManyHeaders => "too_many_headers",
+        Notice::HeaderTimedOut => "header_timed_out",
+        Notice::BodyTooLarge => "body_too_large",
+        Notice::BadRequest => "bad_request",
         Notice::AcceptFailed => "accept_failed",
     }
 }

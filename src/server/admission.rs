@@ -62,7 +62,7 @@ impl Admission {
         match self.place(&socket) {
             Ok(admitted) => Some((socket, admitted)),
             Err(notice) => {
-                self.notices.note(notice, address_of(&socket));
+                self.notices.note(notice, address_of(&socket), "");
                 if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
                     tokio::spawn(async move {
                         // A client that does not listen is not told.

@@ -6,6 +6,7 @@
 use std::{
     error::Error,
     io,
+    net::IpAddr,
     pin::pin,
     sync::{
         Arc,
@@ -22,7 +23,10 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
-use super::link::Link;
+use super::{
+    link::Link,
+    notices::{Notice, Notices},
+};
 
 /// What the application leaves unread is taken and thrown away up to this size, so that the connection can go on; with
 /// more left the connection closes after the response.
@@ -39,6 +43,12 @@ pub enum BodyError {
     /// No piece arrived for the body timeout.
     #[error("the request's body did not arrive in time")]
     TimedOut,
+    /// More than the limit.
+    #[error("the request's body has more than {limit} bytes")]
+    TooLarge {
+        /// The limit that was exceeded, in bytes.
+        limit: usize,
+    },
     /// The chunked coding is malformed.
     #[error("the request's body is malformed")]
     Invalid,
@@ -51,6 +61,8 @@ pub struct RequestBody {
     /// `None` after the end.
     incoming: Option<Incoming>,
     failure: Option<BodyError>,
+    /// What has been read of it.
+    read_bytes: usize,
     /// The client waits for 100 Continue, which the first read sends.
     awaits_continue: bool,
     unread: Option<Arc<Unread>>,
@@ -63,6 +75,16 @@ pub(super) struct Surroundings {
     pub(super) link: Arc<Link>,
     pub(super) runtime: Handle,
     pub(super) timeout: Duration,
+    pub(super) limit: Option<Limit>,
+}
+
+/// The bytes a body may have, and whom to tell of a larger one.
+#[derive(Clone, Debug)]
+pub(super) struct Limit {
+    pub(super) bytes: usize,
+    pub(super) notices: Arc<Notices>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) path: String,
 }
 
 /// Tells the reply how much of the request is left.
@@ -83,7 +105,7 @@ impl RequestBody {
     pub(super) fn new(incoming: Incoming, awaits_continue: bool, surroundings: Surroundings) -> Self {
         let incoming = Some(incoming).filter(|incoming| !incoming.is_end_stream());
         let unread = incoming.is_some().then(|| Arc::new(Unread { too_much: AtomicBool::new(false) }));
-        let body = Self { incoming, failure: None, awaits_continue, unread, surroundings };
+        let body = Self { incoming, failure: None, read_bytes: 0, awaits_continue, unread, surroundings };
         body.tell_what_is_left();
         body
     }
@@ -97,7 +119,8 @@ impl RequestBody {
     /// read asks a client that waits for it to continue.
     ///
     /// # Errors
-    /// The client went away, was silent too long or sent a malformed body; every further call gives the same error.
+    /// The client went away, was silent too long, or sent a malformed body or too large a one; every further call gives
+    /// the same error.
     pub fn read(&mut self) -> Result<Option<Bytes>, BodyError> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -112,7 +135,7 @@ impl RequestBody {
                     Ok(None)
                 }
                 Ok(Some(frame)) => match frame.into_data() {
-                    Ok(piece) if !piece.is_empty() => Ok(Some(piece)),
+                    Ok(piece) if !piece.is_empty() => self.within_bounds(piece).map(Some),
                     // Trailers: WSGI has no place for them.
                     _ => continue,
                 },
@@ -121,6 +144,23 @@ impl RequestBody {
             self.failure = outcome.as_ref().err().copied();
             self.tell_what_is_left();
             return outcome;
+        }
+    }
+
+    /// Whether the client announces more than the limit. Of a chunked body nobody knows before it has come.
+    pub(super) fn is_announced_too_large(&self) -> bool {
+        let announced = self.incoming.as_ref().map_or(0, |incoming| incoming.size_hint().lower());
+        self.surroundings.limit.as_ref().is_some_and(|limit| announced > limit.bytes as u64)
+    }
+
+    fn within_bounds(&mut self, piece: Bytes) -> Result<Bytes, BodyError> {
+        self.read_bytes = self.read_bytes.saturating_add(piece.len());
+        match &self.surroundings.limit {
+            Some(limit) if self.read_bytes > limit.bytes => {
+                limit.notices.note(Notice::BodyTooLarge, limit.address, &limit.path);
+                Err(BodyError::TooLarge { limit: limit.bytes })
+            }
+            _ => Ok(piece),
         }
     }
 

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use memchr::{memchr, memmem};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     runtime::Handle,
@@ -26,7 +27,7 @@ use tokio::{
 
 use super::{
     app::{App, Exchange},
-    body::{RequestBody, Surroundings},
+    body::{Limit, RequestBody, Surroundings},
     link::Link,
     notices::{Notice, Notices},
     pipe::ReplyBody,
@@ -41,6 +42,11 @@ use crate::{config::ServerConfig, error::HandshakeError, wire::handshake::Handsh
 const LINGER_BYTES: usize = 4 << 20;
 /// How long that may take.
 const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Bytes of a target that hyper takes at most, whatever the bounds are.
+const LONGEST_TARGET: usize = 65_534;
+/// Bytes of a path that the log shows beside what is wrong with its request.
+const SHOWN_PATH_BYTES: usize = 100;
 
 /// What all connections of a server share.
 #[derive(Clone)]
@@ -78,7 +84,12 @@ pub(super) async fn serve(host: Host, socket: Socket, mut closing: watch::Receiv
     let socket = parts.io.into_inner().into_inner();
     match (link.take_upgraded(), outcome) {
         (Some(upgraded), Ok(())) => upgraded.run(socket, parts.read_buf).await,
-        (_, outcome) => part(socket, outcome, &link, &parts.read_buf).await,
+        (_, outcome) => {
+            if let Err(error) = &outcome {
+                parts.service.note_refusal(error, &parts.read_buf);
+            }
+            part(socket, outcome, &link, &parts.read_buf).await;
+        }
     }
 }
 
@@ -169,6 +180,12 @@ impl Requests {
             link: Arc::clone(&self.link),
             runtime: self.host.runtime.clone(),
             timeout: self.host.config.body_timeout,
+            limit: self.host.config.max_body_bytes.map(|bytes| Limit {
+                bytes,
+                notices: Arc::clone(&self.host.notices),
+                address: self.peer.map(|peer| peer.ip()),
+                path: head.uri.path().to_owned(),
+            }),
         };
         let body = RequestBody::new(incoming, awaits_continue, surroundings);
         let (reply, answer) = Reply::new(
@@ -178,6 +195,36 @@ impl Requests {
             Arc::clone(&self.sockets),
         );
         (Exchange { head, peer: self.peer, local: self.local, body, reply, handshake: None }, answer)
+    }
+
+    /// Tells of a request that hyper has refused, or given up waiting for. `unparsed` is what had come of it.
+    fn note_refusal(&self, error: &hyper::Error, unparsed: &[u8]) {
+        if error.is_timeout() {
+            // A connection that is merely idle is no request.
+            if !unparsed.is_empty() {
+                self.note(Notice::HeaderTimedOut, "");
+            }
+        } else if error.is_parse_too_large() {
+            self.note(too_large(unparsed, self.host.config.max_header_bytes), "");
+        } else if error.is_parse() {
+            self.note(Notice::BadRequest, &error.to_string());
+        }
+    }
+
+    fn note(&self, notice: Notice, detail: &str) {
+        self.host.notices.note(notice, self.peer.map(|peer| peer.ip()), detail);
+    }
+}
+
+/// Which bound the head exceeds that hyper calls too large.
+fn too_large(unparsed: &[u8], max_header_bytes: usize) -> Notice {
+    let end = memmem::find(unparsed, b"\r\n\r\n");
+    if end.map_or(unparsed.len() >= max_header_bytes, |end| end + 4 > max_header_bytes) {
+        Notice::HeaderTooLarge
+    } else if memchr(b'\n', unparsed).is_some_and(|end| end > LONGEST_TARGET) {
+        Notice::RequestLineTooLong
+    } else {
+        Notice::TooManyHeaders
     }
 }
 
@@ -200,10 +247,7 @@ impl Service<Request<Incoming>> for Requests {
                 self.host.app.call(exchange);
             }
             Err(refusal) => {
-                if matches!(refusal, Refusal::Request(StatusCode::URI_TOO_LONG, _)) {
-                    let address = self.peer.map(|peer| peer.ip());
-                    self.host.notices.note(Notice::RequestLineTooLong, address);
-                }
+                self.note(refusal.notice(), &refusal.detail(exchange.head.uri.path()));
                 refusal.answer(exchange);
             }
         }
@@ -220,6 +264,23 @@ enum Refusal {
 }
 
 impl Refusal {
+    fn notice(&self) -> Notice {
+        match self {
+            Self::Request(StatusCode::URI_TOO_LONG, _) => Notice::RequestLineTooLong,
+            Self::Request(StatusCode::PAYLOAD_TOO_LARGE, _) => Notice::BodyTooLarge,
+            _ => Notice::BadRequest,
+        }
+    }
+
+    /// What the log says beside the notice.
+    fn detail(&self, path: &str) -> String {
+        match self {
+            Self::Request(StatusCode::URI_TOO_LONG | StatusCode::PAYLOAD_TOO_LARGE, _) => path.to_owned(),
+            Self::Request(status, reason) => detail(path, *status, reason),
+            Self::Handshake(error) => detail(path, error.status(), &error.to_string()),
+        }
+    }
+
     fn answer(self, exchange: Exchange) {
         let (mut head, body) = match &self {
             Self::Request(status, reason) => plain(*status, reason),
@@ -263,12 +324,24 @@ fn inspect(exchange: &Exchange, max_request_line_bytes: usize) -> Result<Option<
     if hosts > 1 || (hosts == 0 && head.version > Version::HTTP_10) {
         return Err(Refusal::Request(StatusCode::BAD_REQUEST, "A request has one Host."));
     }
+    if exchange.body.is_announced_too_large() {
+        return Err(Refusal::Request(StatusCode::PAYLOAD_TOO_LARGE, "The body of the request is too large."));
+    }
     let handshake =
         Handshake::parse(&head.method, head.version, &head.headers).map_err(Refusal::Handshake)?;
     if handshake.is_some() && !exchange.body.is_empty() {
         return Err(Refusal::Request(StatusCode::BAD_REQUEST, "A WebSocket handshake has no body."));
     }
     Ok(handshake)
+}
+
+/// The beginning of the path: what is wrong with the request has to fit in behind it.
+fn detail(path: &str, status: StatusCode, reason: &str) -> String {
+    let mut end = path.len().min(SHOWN_PATH_BYTES);
+    while !path.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{} with {}: {reason}", &path[..end], status.as_str())
 }
 
 fn is_continue(expectation: &HeaderValue) -> bool {

@@ -98,7 +98,7 @@ impl Server {
                 };
                 let failed = || {
                     tally.accept_failed();
-                    notices.note(Notice::AcceptFailed, None);
+                    notices.note(Notice::AcceptFailed, None, "");
                 };
                 listener.run(accepting, serve, failed).await;
                 drop(counted);

@@ -1,4 +1,7 @@
 //! What an operator should know and no view can tell: refusals below the application.
+//!
+//! They are counted here, by tasks that may not touch Python, and told by a thread of Python. However often a client brings
+//! one about, the log gets one line of its kind in five seconds.
 
 use std::{
     net::IpAddr,
@@ -10,7 +13,10 @@ use parking_lot::{Condvar, Mutex};
 /// What repeats itself is told of after so much time, with its count.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Something that happened in the server and that a setting changes.
+/// What is kept of the detail of a notice: a client chooses its length.
+const DETAIL_BYTES: usize = 200;
+
+/// Something that happened in the server and that a setting changes, or that a client has to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// An HTTP request got 503: every thread is busy and the queue is full.
@@ -23,21 +29,36 @@ pub enum Notice {
     AddressFull,
     /// A request got 414: its request line is too long.
     RequestLineTooLong,
+    /// A request got 431: its header section has too many bytes.
+    HeaderTooLarge,
+    /// A request got 431: its header section has too many fields.
+    TooManyHeaders,
+    /// A request got 408: its header section did not end in time.
+    HeaderTimedOut,
+    /// A request got 413: its body is too large.
+    BodyTooLarge,
+    /// A request got another 4xx or 501: it is none that this server takes.
+    BadRequest,
     /// A connection could not be accepted for want of descriptors or memory.
     AcceptFailed,
 }
 
-const KINDS: [Notice; 6] = [
+const KINDS: [Notice; 11] = [
     Notice::HttpBusy,
     Notice::WebSocketsFull,
     Notice::ConnectionsFull,
     Notice::AddressFull,
     Notice::RequestLineTooLong,
+    Notice::HeaderTooLarge,
+    Notice::TooManyHeaders,
+    Notice::HeaderTimedOut,
+    Notice::BodyTooLarge,
+    Notice::BadRequest,
     Notice::AcceptFailed,
 ];
 
 /// What happened since it was told of the last time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     /// What.
     pub notice: Notice,
@@ -45,9 +66,12 @@ pub struct Told {
     pub count: u64,
     /// Whose address it was the last time, if it was somebody's.
     pub address: Option<IpAddr>,
+    /// The request the last time, as far as it is known, and what is wrong with it. At most 200 bytes.
+    pub detail: String,
 }
 
-/// Counts notices until somebody takes them. Noting never waits and takes no memory, however often it happens.
+/// Counts notices until somebody takes them. Noting never waits, and takes the memory of one detail for each kind, however
+/// often it happens.
 #[derive(Debug)]
 pub struct Notices {
     pause: Duration,
@@ -57,16 +81,32 @@ pub struct Notices {
 
 #[derive(Debug, Default)]
 struct State {
-    counts: [(u64, Option<IpAddr>); KINDS.len()],
+    entries: [Entry; KINDS.len()],
     /// What happens before is told then.
     not_before: Option<Instant>,
     closed: bool,
 }
 
+#[derive(Debug, Default)]
+struct Entry {
+    count: u64,
+    address: Option<IpAddr>,
+    detail: String,
+}
+
 impl State {
     fn has_news(&self) -> bool {
-        self.counts.iter().any(|(count, _)| *count > 0)
+        self.entries.iter().any(|entry| entry.count > 0)
     }
+}
+
+/// At most [`DETAIL_BYTES`] of it, in whole letters.
+fn beginning(detail: &str) -> &str {
+    let mut end = detail.len().min(DETAIL_BYTES);
+    while !detail.is_char_boundary(end) {
+        end -= 1;
+    }
+    &detail[..end]
 }
 
 impl Default for Notices {
@@ -81,11 +121,14 @@ impl Notices {
         Self { pause, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Counts one. An address of IPv4 is told alike however it is written.
-    pub fn note(&self, notice: Notice, address: Option<IpAddr>) {
+    /// Counts one. An address of IPv4 is told alike however it is written; `detail` is cut to 200 bytes.
+    pub fn note(&self, notice: Notice, address: Option<IpAddr>, detail: &str) {
         let mut state = self.state.lock();
-        let entry = &mut state.counts[notice as usize];
-        *entry = (entry.0.saturating_add(1), address.map(|address| address.to_canonical()));
+        let entry = &mut state.entries[notice as usize];
+        entry.count = entry.count.saturating_add(1);
+        entry.address = address.map(|address| address.to_canonical());
+        entry.detail.clear();
+        entry.detail.push_str(beginning(detail));
         drop(state);
         self.changed.notify_one();
     }
@@ -105,9 +148,11 @@ impl Notices {
             }
         }
         state.not_before = Some(Instant::now() + self.pause);
-        let counts = std::mem::take(&mut state.counts);
-        let told = KINDS.into_iter().zip(counts).filter(|(_, (count, _))| *count > 0);
-        Some(told.map(|(notice, (count, address))| Told { notice, count, address }).collect())
+        let entries = std::mem::take(&mut state.entries);
+        let told = KINDS.into_iter().zip(entries).filter(|(_, entry)| entry.count > 0);
+        let told =
+            told.map(|(notice, Entry { count, address, detail })| Told { notice, count, address, detail });
+        Some(told.collect())
     }
 
     /// Whether something has been noted and not been taken.

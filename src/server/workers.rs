@@ -158,7 +158,8 @@ impl App for Workers {
             if !stopping {
                 let full =
                     if refused.handshake.is_some() { Notice::WebSocketsFull } else { Notice::HttpBusy };
-                self.shared.notices.note(full, refused.peer.map(|peer| peer.ip()));
+                let address = refused.peer.map(|peer| peer.ip());
+                self.shared.notices.note(full, address, refused.head.uri.path());
             }
             return refuse_busy(refused);
         }

@@ -46,6 +46,9 @@ impl Head {
     pub(super) fn plain(status: StatusCode) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         Self { status, reason: None, headers, length: None }
     }
 

@@ -159,7 +159,13 @@ impl<'py> Running<'_, 'py> {
             (Err(error), _) => Err(Broken::Application(error.clone_ref(py))),
             // A WebSocket has no response; what the application returns is only closed.
             (Ok(_), Some(_)) => Ok(Length::Right),
-            (Ok(result), None) => self.deliver(result),
+            (Ok(result), None) => match self.fault_of_client() {
+                Some(status) => {
+                    self.response.fail(Head::plain(status));
+                    Ok(Length::Right)
+                }
+                None => self.deliver(result),
+            },
         };
         let failed = match delivered {
             Ok(length) => self.note_length(length),
@@ -270,14 +276,18 @@ impl<'py> Running<'_, 'py> {
             log::exception(py, "the application failed", &self.request_line(), error);
         }
         if !socket {
-            let status = match failure.filter(|_| ended) {
-                Some(BodyError::TimedOut) => StatusCode::REQUEST_TIMEOUT,
-                Some(BodyError::Invalid | BodyError::ClientGone) => StatusCode::BAD_REQUEST,
-                None => StatusCode::INTERNAL_SERVER_ERROR,
-            };
+            let status = failure.filter(|_| ended).map_or(StatusCode::INTERNAL_SERVER_ERROR, status_of);
             self.response.fail(Head::plain(status));
         }
         !ended
+    }
+
+    /// What to answer instead of an error of the server that Django made of a body that could not be read. Whatever else
+    /// the application answers, it meant.
+    fn fault_of_client(&self) -> Option<StatusCode> {
+        let failure = self.input.get().failure()?;
+        let is_error = self.response.status().is_some_and(|status| status >= 500);
+        (is_error && !self.response.is_sent()).then(|| status_of(failure))
     }
 
     /// The view of a socket has ended. The Close goes out behind what is queued; it changes nothing when the socket was
@@ -345,6 +355,14 @@ fn bytes<'py>(piece: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         .cast::<PyBytes>()
         .cloned()
         .map_err(|_| PyTypeError::new_err(format!("the body must be bytes, not {}", piece.get_type())))
+}
+
+fn status_of(failure: BodyError) -> StatusCode {
+    match failure {
+        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Invalid | BodyError::ClientGone => StatusCode::BAD_REQUEST,
+    }
 }
 
 fn is_os_error(py: Python<'_>, error: &PyErr) -> bool {

@@ -1,13 +1,13 @@
 //! Bounds of a request's head, each at the bound and one past it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dwebsocket::{
     config::ServerConfig,
     server::{Notice, Told},
 };
 
-use super::site::{Site, answer};
+use super::site::{PATIENCE, Site, answer, answer_with_body};
 
 fn limited(config: ServerConfig) -> Site {
     Site::serving(config, |exchange, _| answer(exchange, "in"))
@@ -25,6 +25,15 @@ fn header_section_at_the_limit_is_taken_and_one_past_it_gets_431() {
     assert_eq!(site.connect().send(request_of(500)).receive().body, "in");
     let text = site.connect().send(request_of(501)).receive_rest().unwrap();
     assert!(text.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{text}");
+    assert_eq!(noted(&site), [(Notice::HeaderTooLarge, 1)]);
+}
+
+#[test]
+fn header_section_that_has_no_end_gets_431_at_the_limit() {
+    let site = limited(ServerConfig { max_header_bytes: 500, ..Default::default() });
+    let text = site.connect().send(&request_of(600)[..500]).receive_rest().unwrap();
+    assert!(text.starts_with("HTTP/1.1 431 "), "{text}");
+    assert_eq!(noted(&site), [(Notice::HeaderTooLarge, 1)]);
 }
 
 #[test]
@@ -51,6 +60,7 @@ fn number_of_fields_at_the_limit_is_taken_and_one_past_it_gets_431() {
         assert_eq!(site.connect().send(request(limit)).receive().body, "in", "{limit}");
         let text = site.connect().send(request(limit + 1)).receive_rest().unwrap();
         assert!(text.starts_with("HTTP/1.1 431 "), "{limit}: {text}");
+        assert_eq!(noted(&site), [(Notice::TooManyHeaders, 1)]);
     }
 }
 
@@ -59,6 +69,22 @@ fn header_section_that_does_not_end_in_time_gets_408() {
     let site = limited(ServerConfig { header_timeout: Duration::from_millis(30), ..Default::default() });
     let text = site.connect().send("GET / HTTP/1.1\r\nHost").receive_rest().unwrap();
     assert_eq!(text, "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(noted(&site), [(Notice::HeaderTimedOut, 1)]);
+}
+
+#[test]
+fn header_section_in_single_bytes_gets_408_when_its_time_is_over() {
+    let site = limited(ServerConfig { header_timeout: Duration::from_millis(300), ..Default::default() });
+    let mut client = site.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+    let start = Instant::now();
+    // Bytes that go on coming do not put the end off.
+    while !site.notices.waits_to_be_told() {
+        client.send("x");
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(start.elapsed() < PATIENCE, "it is still let in");
+    }
+    assert_eq!(noted(&site), [(Notice::HeaderTimedOut, 1)]);
 }
 
 #[test]
@@ -68,6 +94,75 @@ fn idle_connection_is_closed_without_a_word() {
     let mut client = site.connect();
     assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive().body, "in");
     assert_eq!(client.receive_rest().unwrap(), "");
+    assert!(!site.notices.waits_to_be_told());
+}
+
+#[test]
+fn request_that_will_not_do_is_told_of_with_its_reason() {
+    let long = format!("/{}", "x".repeat(1000));
+    for (request, detail) in [
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "/ with 400: A request has one Host.".to_owned()),
+        (
+            format!("GET {long} HTTP/1.1\r\n\r\n"),
+            format!("{} with 400: A request has one Host.", &long[..100]),
+        ),
+        (
+            "GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n".to_owned(),
+            "/chat with 426: Sec-WebSocket-Version must be 13".to_owned(),
+        ),
+        ("GE(T / HTTP/1.1\r\n\r\n".to_owned(), "invalid HTTP method parsed".to_owned()),
+    ] {
+        let site = limited(ServerConfig::default());
+        assert!(site.connect().send(&request).receive_rest().unwrap().starts_with("HTTP/1.1 4"));
+        let address = "127.0.0.1".parse().ok();
+        let expected = Told { notice: Notice::BadRequest, count: 1, address, detail };
+        assert_eq!(site.notices.take().unwrap(), [expected]);
+    }
+}
+
+#[test]
+fn target_longer_than_any_that_is_taken_is_told_of_as_such() {
+    let site = limited(ServerConfig { max_header_bytes: 1 << 20, ..Default::default() });
+    let request = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(70_000));
+    assert!(site.connect().send(request).receive_rest().unwrap().starts_with("HTTP/1.1 414 "));
+    assert_eq!(noted(&site), [(Notice::RequestLineTooLong, 1)]);
+}
+
+#[test]
+fn body_at_the_limit_is_taken_and_one_byte_more_gets_413_before_it_is_sent() {
+    let config = ServerConfig { max_body_bytes: Some(10), ..Default::default() };
+    let site = Site::serving(config, |exchange, _| answer_with_body(exchange));
+    let post = |length: usize| format!("POST /in HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    assert_eq!(site.connect().send(post(10) + "0123456789").receive().body, "0123456789");
+    let text = site.connect().send(post(11)).receive_rest().unwrap();
+    assert!(text.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{text}");
+    assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+    let address = "127.0.0.1".parse().ok();
+    let expected = Told { notice: Notice::BodyTooLarge, count: 1, address, detail: "/in".to_owned() };
+    assert_eq!(site.notices.take().unwrap(), [expected]);
+}
+
+#[test]
+fn client_that_waits_to_be_told_to_send_too_large_a_body_is_told_413_instead() {
+    let config = ServerConfig { max_body_bytes: Some(10), ..Default::default() };
+    let site = Site::serving(config, |exchange, _| answer_with_body(exchange));
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n";
+    let text = site.connect().send(request).receive_rest().unwrap();
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+}
+
+#[test]
+fn chunked_body_at_the_limit_is_taken_and_one_byte_more_is_an_error_of_the_body() {
+    let config = ServerConfig { max_body_bytes: Some(10), ..Default::default() };
+    let site = Site::serving(config, |exchange, _| answer_with_body(exchange));
+    let head = "POST /in HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let at_limit = format!("{head}6\r\n012345\r\n4\r\n6789\r\n0\r\n\r\n");
+    assert_eq!(site.connect().send(at_limit).receive().body, "0123456789");
+    // No end: it is refused as soon as the byte is there.
+    let text = site.connect().send(format!("{head}6\r\n012345\r\n5\r\n6789a\r\n")).receive_rest().unwrap();
+    assert!(text.ends_with("TooLarge { limit: 10 }"), "{text}");
+    assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+    assert_eq!(noted(&site), [(Notice::BodyTooLarge, 1)]);
 }
 
 #[test]
@@ -134,7 +229,8 @@ fn connections_of_one_address_at_the_limit_are_served_and_one_past_it_gets_503()
     assert!(text.starts_with(REFUSED), "{text}");
     let told = site.notices.take().unwrap();
     let here = "127.0.0.1".parse().ok();
-    assert_eq!(told, [Told { notice: Notice::AddressFull, count: 1, address: here }]);
+    let expected = Told { notice: Notice::AddressFull, count: 1, address: here, detail: String::new() };
+    assert_eq!(told, [expected]);
     let mut elsewhere = super::client::Client::connect_from("127.0.0.2", site.address);
     assert_eq!(elsewhere.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive().body, "in");
     drop(first);
