@@ -138,6 +138,15 @@ pub struct CloseReason {
     pub by: ClosedBy,
 }
 
+/// What of the peer's doing ended a connection. For the log: what the peer is told is in its [`CloseReason`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It broke a rule, or the limit of a message.
+    Violation(ProtocolError),
+    /// It answered no Ping in time.
+    Silence,
+}
+
 /// Who ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedBy {

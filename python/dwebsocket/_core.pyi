@@ -109,6 +109,12 @@ class Connection:
     @property
     def close_reason(self) -> tuple[int, str, str] | None:
         """``(code, reason, by)``, by "peer", "us" or "lost", once a Close was seen or sent."""
+    @property
+    def fault(self) -> tuple[str, str] | None:
+        """What of the client's doing ended the socket, and a sentence on it; None for any other end.
+
+        What: ``message_too_big``, ``violation`` (of RFC 6455 or 7692) or ``silence`` (no Ping was answered).
+        """
     def fileno(self) -> int:
         """A descriptor that is readable while a message or the end waits. For ``select`` only."""
     def observe_control_frames(self) -> None:
@@ -238,7 +244,9 @@ def adopt(
         config: settings as ``conf.server_config()`` gives them.
 
     Raises:
-        ValueError: the handshake is not one of RFC 6455; a setting out of bounds; a negative descriptor.
+        InvalidHandshake: the handshake is not one of RFC 6455.
+        ValueError: it has a body, or fields that are not of HTTP; a setting out of bounds; a negative
+            descriptor.
         TypeError: a setting that does not exist, or is of the wrong type.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class ConnectionClosed(ConnectionError, EOFError, ValueError):
     """The WebSocket is closed or lost, and every message that came before has been taken.
@@ -21,6 +23,20 @@ class ConnectionClosed(ConnectionError, EOFError, ValueError):
     def __reduce__(self) -> tuple[type[ConnectionClosed], tuple[int, str]]:
         """For pickle, which by default would take the text for the code."""
         return type(self), (self.code, self.reason)
+
+
+class InvalidHandshake(ValueError):
+    """An upgrade to ``websocket`` that RFC 6455 forbids.
+
+    Attributes:
+        status: of the HTTP response to refuse it with: 400, 405 or 426.
+        fields: header fields that this response has to have.
+    """
+
+    def __init__(self, reason: str, status: int = 400, fields: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.fields = dict(fields or {})
+        super().__init__(reason)
 
 
 class TooManyConnections(Exception):

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
-from django.http import Http404, HttpResponse, HttpResponseBadRequest
+from django.http import Http404, HttpResponse
+from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
-from . import conf, origin, unsupported
-from .exceptions import ConnectionClosed, TooManyConnections
+from . import conf, notices, origin, unsupported
+from .exceptions import ConnectionClosed, InvalidHandshake, TooManyConnections
 
 logger = logging.getLogger("dwebsocket")
 
@@ -89,8 +90,9 @@ class WebSocketMiddleware:
         except unsupported.UnsupportedServer as error:
             return unsupported.response(error, request.get_full_path(), request.META.get("HTTP_ACCEPT", ""))
         except ValueError as error:
-            logger.debug("WebSocket %s refused with 400: %s", request.get_full_path(), error)
-            return _bad_request("This is not a valid WebSocket handshake.")
+            invalid = error if isinstance(error, InvalidHandshake) else InvalidHandshake(str(error))
+            response = _plain("This is not a valid WebSocket handshake.", invalid.status, invalid.fields)
+            return _logged(request, response, str(error))
         if websocket is not None:
             if refusal := origin.refusal(request):
                 return refusal
@@ -110,13 +112,13 @@ class WebSocketMiddleware:
         request = underlying(request)
         if request.websocket is None:
             if getattr(view, "require_websocket", False):
-                return _bad_request("This view takes WebSockets only.")
+                return _plain("This view takes WebSockets only.")
             return None
         if getattr(view, OPENS_ITSELF, False):
             return None
         if not (getattr(view, "accept_websocket", False) or conf.get("WEBSOCKET_ACCEPT_ALL")):
             logger.debug("WebSocket %s refused with 400: not for this view", request.get_full_path())
-            return _bad_request("This view takes no WebSockets.")
+            return _plain("This view takes no WebSockets.")
         return open_socket(request)
 
     def process_exception(self, request: Any, error: Exception) -> HttpResponse | None:
@@ -159,13 +161,9 @@ def open_socket(request: Any, compression: bool | None = None) -> HttpResponse |
         options = {} if compression is None else {"compression": compression}
         request.websocket.accept_connection(**options)
     except TooManyConnections as error:
-        logger.warning("WebSocket %s refused with 503: %s", request.get_full_path(), error)
-        return HttpResponse(
-            "Too many WebSockets are open.\n",
-            status=503,
-            headers={"Retry-After": "1"},
-            content_type="text/plain; charset=utf-8",
-        )
+        response = _plain("Too many WebSockets are open.", 503, {"Retry-After": "1"})
+        reason = f"{error}; WEBSOCKET_MAX_CONNECTIONS sets how many may be"
+        return _logged(request, response, reason, warn_as="websockets_full")
     request.is_websocket.opened = True
     return None
 
@@ -184,5 +182,32 @@ def close_after(request: Any, error: Exception) -> HttpResponse | None:
     return None
 
 
-def _bad_request(sentence: str) -> HttpResponse:
-    return HttpResponseBadRequest(f"{sentence}\n", content_type="text/plain; charset=utf-8")
+def _logged(request: Any, response: HttpResponse, reason: str, *, warn_as: str = "") -> HttpResponse:
+    """Tells the log why a handshake is refused, in place of what Django would say of the response.
+
+    Args:
+        request: whose handshake it is.
+        response: the refusal.
+        reason: what is wrong.
+        warn_as: the kind of a warning (see ``notices.admit``); otherwise it is the client's mistake.
+    """
+    behind = notices.admit(warn_as) if warn_as else None
+    log_response(
+        "WebSocket %s of %s refused with %d: %s%s",
+        notices.shown_path(request),
+        request.META.get("REMOTE_ADDR", ""),
+        response.status_code,
+        reason,
+        behind or "",
+        response=response,
+        request=request,
+        logger=logger,
+        level="debug" if behind is None else "warning",
+    )
+    return response
+
+
+def _plain(sentence: str, status: int = 400, fields: Mapping[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(
+        f"{sentence}\n", status=status, headers=fields, content_type="text/plain; charset=utf-8"
+    )

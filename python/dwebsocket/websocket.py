@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import conf, database, waiting
 from .exceptions import ConnectionClosed, SlowClient
+from .notices import SocketLog
 from .protocol import WebSocketProtocol13
 from .threads import caller
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from ._core import Connection, Upgrade
-
-logger = logging.getLogger("dwebsocket")
 
 Message = bytes | str
 """``bytes``; ``str`` for text messages with ``WEBSOCKET_TEXT_AS_STR``."""
@@ -45,11 +43,12 @@ class WebSocket:
 
         Args:
             upgrade: the handshake.
-            request: the request it came with; only its path is kept, for logs.
+            request: the request it came with, for logs; it is not kept alive.
         """
         self.subprotocol: str | None = None
         self._upgrade = upgrade
         self._path = "" if request is None else request.path
+        self._log = SocketLog(request)
         self._connection: Connection | None = None
         self._handle: Handle | None = None
         self._token: object = object()
@@ -227,9 +226,7 @@ class WebSocket:
         ours.did_something()
         if self._drops_oldest and connection.counts["dropped_messages"]:
             self._drops_oldest = False
-            logger.warning(
-                "%s of %s reads too slowly: its oldest messages are dropped", self, connection.peer
-            )
+            self._log.drops_the_oldest(connection)
 
     def ping(self, data: bytes | str = b"") -> None:
         """Sends a Ping of at most 125 bytes, under the rules of ``send`` for a socket that has ended."""
@@ -256,6 +253,7 @@ class WebSocket:
         if self._connection is not None:
             text = reason if isinstance(reason, str) else bytes(reason or b"").decode()
             self._connection.close(code or 1000, text)
+            self._log.ended(self._connection)
         self._closed_by_us = True
 
     @property
@@ -380,6 +378,7 @@ class WebSocket:
             raise end
         if not self._end_taken:
             self._end_taken = True
+            self._log.ended(connection)
             self._tell_of_control_frames(connection)
             if self._handle is not None:
                 self._handle(_OPCODE_CLOSE, None)
@@ -394,7 +393,9 @@ class WebSocket:
     def _not_sent(self, connection: Connection, end: ConnectionClosed) -> None:
         """Forgives a message to a socket that has ended, to its own view for a second only."""
         if isinstance(end, SlowClient):
-            logger.warning("%s of %s reads too slowly: closed with %d", self, connection.peer, end.code)
+            self._log.closed_as_too_slow(connection, end.code)
+        else:
+            self._log.ended(connection)
         if caller().token is not self._token:
             return
         now = time.monotonic()

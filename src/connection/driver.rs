@@ -22,7 +22,7 @@ use super::{
     writer::{Writer, Wrote},
 };
 use crate::{
-    error::{CloseReason, ClosedBy, ProtocolError},
+    error::{CloseReason, ClosedBy, Fault, ProtocolError},
     wire::{
         close::{CloseFrame, NO_STATUS},
         deflate::Inflater,
@@ -173,12 +173,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Heard::Bytes if self.phase == Phase::Broken => self.clock.begin_wait(),
             Heard::Bytes => self.clock.heard(),
             Heard::Close(frame) => {
-                shared.end_of_peer(close_of_peer(frame.as_ref()), frame::encode_close(frame.as_ref()));
+                shared.end_of_peer(close_of_peer(frame.as_ref()), frame::encode_close(frame.as_ref()), None);
                 self.peer_ended();
             }
             Heard::Violation(error) => {
                 let (reason, close_frame) = close_for(&error);
-                shared.end_of_peer(reason, close_frame);
+                shared.end_of_peer(reason, close_frame, Some(Fault::Violation(error)));
                 self.peer_ended();
             }
             Heard::Nothing => self.lose(),
@@ -272,7 +272,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     return Poll::Ready(());
                 }
                 Some(Alarm::Over) => {
-                    self.lose();
+                    // While it is open, only a Ping is waited for.
+                    let fault = (self.phase == Phase::Open).then_some(Fault::Silence);
+                    self.driver.shared.lose_for(fault);
+                    self.phase = Phase::Over;
                     return Poll::Ready(());
                 }
             }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::ConnectionConfig,
-    error::{CloseReason, ReceiveError, SendError},
+    error::{CloseReason, Fault, ReceiveError, SendError},
     wire::{
         close::{GOING_AWAY, TRY_AGAIN_LATER},
         message::Message,
@@ -235,6 +235,11 @@ impl Connection {
     /// How it ended, or is about to: set as soon as a Close was sent or received or the peer is lost.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.shared().reason()
+    }
+
+    /// What of the peer's doing ended it, if that was it.
+    pub fn fault(&self) -> Option<Fault> {
+        self.shared().fault()
     }
 
     /// A descriptor that is readable while a message or the end waits (for `select`). Made at the first call, kept by

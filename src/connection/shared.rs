@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{ConnectionConfig, SlowClient},
-    error::{CloseReason, ClosedBy, ReceiveError},
+    error::{CloseReason, ClosedBy, Fault, ReceiveError},
     wire::{
         close::{ABNORMAL, CloseFrame},
         frame,
@@ -67,6 +67,7 @@ struct KeptFrame {
 struct Ending {
     reason: Option<CloseReason>,
     close_frame: Option<Bytes>,
+    fault: Option<Fault>,
 }
 
 impl Shared {
@@ -120,14 +121,24 @@ impl Shared {
 
     /// Nothing more can come from the peer or go to it.
     pub(super) fn lose(&self) {
-        self.end(lost(), None);
+        self.lose_for(None);
+    }
+
+    /// As [`Shared::lose`], for something the peer did or left undone.
+    pub(super) fn lose_for(&self, fault: Option<Fault>) {
+        self.set_ending(lost(), None, fault);
+        self.close_mailboxes();
         self.outbox.close_and_clear();
     }
 
     /// Closes both mailboxes for a reason, which is known before anybody can see that they are closed. Only the first
-    /// reason counts.
+    /// reason counts, and what is told of it.
     fn end(&self, reason: CloseReason, close_frame: Option<Bytes>) {
-        self.set_ending(reason, close_frame);
+        self.set_ending(reason, close_frame, None);
+        self.close_mailboxes();
+    }
+
+    fn close_mailboxes(&self) {
         self.outbox.close();
         self.close_inbox();
     }
@@ -135,15 +146,15 @@ impl Shared {
     /// Nothing more will come from the peer, which still reads. What came before may be answered until a taker finds the
     /// end, or the time for that is over; then the Close is written behind the answers (RFC 6455 section 5.5.1 lets an
     /// endpoint finish what it is sending; dwebsocket 0.5.12 saw a Close only when it had taken what came before).
-    pub(super) fn end_of_peer(&self, reason: CloseReason, close_frame: Bytes) {
-        self.set_ending(reason, Some(close_frame));
+    pub(super) fn end_of_peer(&self, reason: CloseReason, close_frame: Bytes, fault: Option<Fault>) {
+        self.set_ending(reason, Some(close_frame), fault);
         self.close_inbox();
     }
 
-    fn set_ending(&self, reason: CloseReason, close_frame: Option<Bytes>) {
+    fn set_ending(&self, reason: CloseReason, close_frame: Option<Bytes>, fault: Option<Fault>) {
         let mut ending = self.ending.lock();
         if ending.reason.is_none() {
-            *ending = Ending { reason: Some(reason), close_frame };
+            *ending = Ending { reason: Some(reason), close_frame, fault };
         }
     }
 
@@ -160,6 +171,10 @@ impl Shared {
 
     pub(super) fn reason(&self) -> Option<CloseReason> {
         self.ending.lock().reason.clone()
+    }
+
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.ending.lock().fault.clone()
     }
 
     /// As [`Shared::reason`], for a mailbox that is closed. The outbox alone closes without a reason when a write has

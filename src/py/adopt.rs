@@ -84,7 +84,7 @@ impl Foreign {
 /// the server has read behind the handshake, and makes it forget them.
 ///
 /// # Errors
-/// `ValueError`: the handshake is not one of RFC 6455. `TypeError` and `ValueError` for the settings, as `Server`.
+/// `InvalidHandshake`, a `ValueError`: the handshake is not one of RFC 6455. `TypeError` and `ValueError` for the settings, as `Server`.
 #[pyfunction]
 pub(super) fn adopt(
     environ: &Bound<'_, PyDict>,
@@ -110,8 +110,8 @@ pub(super) fn adopt(
             headers.insert(header, value);
         }
     }
-    let handshake =
-        Handshake::parse(&method, version, &headers).map_err(|error| invalid(&error.to_string()))?;
+    let handshake = Handshake::parse(&method, version, &headers)
+        .map_err(|error| exceptions::invalid_handshake(environ.py(), &error))?;
     let handshake = handshake.ok_or_else(|| invalid("the request is no WebSocket handshake"))?;
     let length = text(environ, "CONTENT_LENGTH")?.unwrap_or_default();
     if !matches!(&length[..], b"" | b"0") || environ.contains("HTTP_TRANSFER_ENCODING")? {

@@ -15,7 +15,7 @@ use pyo3::{
 use super::{adopt::Foreign, exceptions, frame, runtime};
 use crate::{
     connection::{Bell, Connection, Patience, Taken, agree, waker::Wake},
-    error::ClosedBy,
+    error::{ClosedBy, Fault, ProtocolError},
     server::Reply,
     wire::{
         close,
@@ -293,6 +293,17 @@ impl PyConnection {
             ClosedBy::Lost => "lost",
         };
         Some((reason.code, reason.reason, by))
+    }
+
+    #[getter]
+    fn fault(&self) -> Option<(&'static str, String)> {
+        Some(match self.connection.fault()? {
+            Fault::Violation(error @ ProtocolError::MessageTooBig { .. }) => {
+                ("message_too_big", error.to_string())
+            }
+            Fault::Violation(error) => ("violation", error.to_string()),
+            Fault::Silence => ("silence", "the client answered no Ping in time".to_owned()),
+        })
     }
 
     fn fileno(&self) -> PyResult<i32> {

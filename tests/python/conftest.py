@@ -18,7 +18,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-pytest_plugins = ["browser", "projects", "demo", "serving", "sites", "sockets", "foreign"]
+pytest_plugins = ["browser", "projects", "demo", "serving", "sockets", "sites", "foreign"]
 
 GRACE_SECONDS = 5.0
 """How long what a test stopped may take to be gone."""
@@ -86,6 +86,14 @@ def _nothing_left(request: pytest.FixtureRequest, _runtime: None) -> Iterator[No
         gc.collect()
         time.sleep(0.01)
     assert not more, "file descriptors left over"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What earlier tests logged takes no line away from this one."""
+    from dwebsocket import notices
+
+    monkeypatch.setattr(notices, "_kinds", {})
 
 
 def open_descriptors() -> set[tuple[str, str]]:

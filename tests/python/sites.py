@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -14,6 +15,8 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.test import override_settings
 from dwebsocket import conf
 from dwebsocket.server import Server
+from serving import PATIENCE
+from sockets import RawClient
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -50,6 +53,11 @@ class Site:
             f"ws://127.0.0.1:{self.port}{path}", **{"compression": None, "open_timeout": 10, **options}
         )
 
+    def raw(self, path: str = "/") -> RawClient:
+        """Opens a WebSocket whose client answers nothing by itself."""
+        address = ("127.0.0.1", self.port)
+        return RawClient(SimpleNamespace(connect=lambda: socket.create_connection(address, PATIENCE)), path)
+
     def stop(self) -> None:
         """Ends every request, so that what it logged has been logged."""
         stop(self.server)
@@ -82,6 +90,18 @@ def close_of(client: ClientConnection) -> tuple[int, str]:
         client.recv(timeout=10)
     assert closed.value.rcvd is not None, "the connection broke off without a Close"
     return closed.value.rcvd.code, closed.value.rcvd.reason
+
+
+def address_of(client: ClientConnection | RawClient) -> str:
+    """Of the client's end, as the server sees it."""
+    host, port = client.socket.getsockname()
+    return f"{host}:{port}"
+
+
+def logged(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    """What the logger `dwebsocket` was told at a level."""
+    records = [record for record in caplog.records if record.name == "dwebsocket"]
+    return [record.getMessage() for record in records if record.levelno == level]
 
 
 def refusal_of(attempt: Callable[[], object]) -> tuple[int, str]:

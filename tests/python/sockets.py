@@ -40,7 +40,7 @@ def masked(opcode: int, payload: bytes = b"") -> bytes:
 class RawClient:
     """A client that sends what it is told, byte by byte, and answers nothing by itself."""
 
-    def __init__(self, serving: Serving, path: str = "/", behind_handshake: bytes = b"") -> None:
+    def __init__(self, serving: Any, path: str = "/", behind_handshake: bytes = b"") -> None:
         self.socket = serving.connect()
         self.socket.sendall(HANDSHAKE % path.encode() + behind_handshake)
         self._stream = self.socket.makefile("rb")

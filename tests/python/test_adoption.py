@@ -98,6 +98,34 @@ def test_a_refused_handshake_is_answered_by_the_server(foreign: Foreign) -> None
     foreign.expect()
 
 
+@pytest.mark.parametrize(
+    ("start", "field", "status", "demanded"),
+    [
+        (b"GET", b"Sec-WebSocket-Version: 8", b" 426 ", b"sec-websocket-version: 13"),
+        (b"OPTIONS", b"Sec-WebSocket-Version: 13", b" 405 ", b"allow: get"),
+        (b"GET", b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, a", b" 400 ", b""),
+    ],
+)
+def test_a_handshake_that_will_not_do_is_refused_as_the_rfc_says(
+    foreign: Foreign, start: bytes, field: bytes, status: bytes, demanded: bytes
+) -> None:
+    with socket.create_connection((foreign.host, foreign.port), timeout=10) as client:
+        client.sendall(
+            start + b" /echo/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + field + b"\r\n\r\n"
+        )
+        received = b""
+        while b"This is not a valid WebSocket handshake.\n" not in received:
+            piece = client.recv(1000)
+            assert piece, received
+            received += piece
+    assert status in received.splitlines()[0]
+    assert demanded in received.lower()
+    # The client's mistake: nobody is warned of it.
+    assert [line for line in foreign.unexpected() if '"OPTIONS /' not in line] == []
+    foreign.expect()
+
+
 def test_the_middleware_refuses_a_handshake_for_a_view_that_takes_none(
     foreign_project: Project, serve_with: Start
 ) -> None:
@@ -121,7 +149,11 @@ def test_no_more_sockets_are_adopted_than_the_setting_allows(
         echoes(first, "one")
         echoes(second, "two")
         assert running.get("/echo/") == (200, b"http")
-    running.stderr.wait_for("^WebSocket /echo/ refused with 503: too many WebSockets are open$")
+    running.stderr.wait_for(
+        r"^WebSocket /echo/ of 127\.0\.0\.1 refused with 503: too many WebSockets are open; "
+        "WEBSOCKET_MAX_CONNECTIONS sets how many may be$"
+    )
+    assert not any("Service Unavailable: /echo/" in line for line in running.stderr.lines)
     clients = []
 
     def has_place() -> bool:
@@ -149,6 +181,10 @@ def test_the_settings_of_a_connection_hold_for_adopted_sockets(
         ended = end_of(client)
     assert ended is not None
     assert ended[0] == 1009
+    running.stderr.wait_for(
+        r"^WebSocket /echo/ of 127\.0\.0\.1:\d+ closed with 1009: the client sent a message of more than 10 "
+        "bytes; WEBSOCKET_MAX_MESSAGE_BYTES sets how large one may be$"
+    )
 
 
 @pytest.mark.parametrize(

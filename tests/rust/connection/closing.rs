@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dwebsocket::{
     connection::Patience,
-    error::{ClosedBy, ReceiveError, SendError},
+    error::{ClosedBy, Fault, ProtocolError, ReceiveError, SendError},
     wire::{frame::encode_message, message::Kind},
 };
 use futures_util::{SinkExt, StreamExt};
@@ -187,7 +187,11 @@ async fn a_violation_is_answered_with_its_code_behind_what_is_queued() {
     let unmasked: &[u8] = b"\x81\x02no";
     let too_big = client_frame(0x82, &[0; 101]);
     let not_utf8 = client_frame(0x81, b"\xFF");
-    for (bytes, code) in [(unmasked, 1002), (&too_big, 1009), (&not_utf8, 1007)] {
+    for (bytes, code, fault) in [
+        (unmasked, 1002, ProtocolError::UnmaskedFrame),
+        (&too_big, 1009, ProtocolError::MessageTooBig { limit: 100 }),
+        (&not_utf8, 1007, ProtocolError::InvalidUtf8),
+    ] {
         let (connection, driver) = opened(config(|config| config.max_message_bytes = 100));
         connection.send(encode_message(Kind::Text, b"queued"), Patience::Other).unwrap();
         let (socket, mut peer) = duplex(1024);
@@ -205,7 +209,25 @@ async fn a_violation_is_answered_with_its_code_behind_what_is_queued() {
         let ended = connection.close_reason().unwrap();
         assert_eq!((ended.code, ended.by), (code, ClosedBy::Us));
         assert_eq!(ended.reason.as_bytes(), &close[4..]);
+        assert_eq!(connection.fault(), Some(Fault::Violation(fault)));
     }
+}
+
+#[tokio::test]
+async fn an_end_that_is_nobodys_fault_has_none() {
+    let (connection, mut peer, task) = piped(config(|_| {}), 1024);
+    connection.close(1009, "the view says so");
+    // What comes behind our Close changes nothing.
+    send_bytes(&mut peer, b"\x81\x02no").await;
+    expect_bytes(&mut peer, b"\x88\x12\x03\xF1the view says so").await;
+    drop(peer);
+    task.await.unwrap();
+    assert_eq!(connection.fault(), None);
+
+    let (connection, peer, task) = piped(config(|_| {}), 1024);
+    drop(peer);
+    task.await.unwrap();
+    assert_eq!((connection.close_reason().unwrap().by, connection.fault()), (ClosedBy::Lost, None));
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use dwebsocket::{
     config::ConnectionConfig,
     connection::Patience,
+    error::Fault,
     wire::{frame::encode_message, message::Kind},
 };
 use tokio::{
@@ -59,6 +60,16 @@ async fn a_peer_that_answers_no_ping_is_lost_after_the_timeout() {
     task.await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 40);
     assert_eq!(connection.close_reason(), Some(lost()));
+    assert_eq!(connection.fault(), Some(Fault::Silence));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_answer_our_close_has_not_been_silent_before() {
+    let (connection, mut peer, task) = piped(pinging(), 1024);
+    connection.close(1000, "");
+    expect_bytes(&mut peer, b"\x88\x02\x03\xE8").await;
+    task.await.unwrap();
+    assert_eq!(connection.fault(), None);
 }
 
 #[tokio::test(start_paused = true)]
