@@ -124,12 +124,13 @@ def check_old_distribution(**_: Any) -> list[CheckMessage]:
 
 
 def check_origins(**_: Any) -> list[CheckMessage]:
-    """W004: django-cors-headers lets every page in, which for HTTP may mean answers without cookies only."""
+    """W004: django-cors-headers lets every page in with cookies, and so do WebSockets then."""
     if conf.project_value(origin.SETTING) is not None or not origin.allows_all():
         return []
     return [
         Caution(
-            "CORS_ALLOW_ALL_ORIGINS lets every page on the web open WebSockets with your users' cookies.",
+            "CORS_ALLOW_ALL_ORIGINS and CORS_ALLOW_CREDENTIALS together let every page on the web open "
+            "WebSockets with your users' cookies.",
             hint=f"Name the pages that may in {origin.SETTING}; '*' there says that all may.",
             id="dwebsocket.W004",
         )

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.http import HttpResponseForbidden
 from django.utils.log import log_response
 
-from . import conf
+from . import conf, notices
 from .hosts import Origin, host_of, is_local, parse_entry, parse_origin
 
 logger = logging.getLogger("dwebsocket")
@@ -57,20 +57,33 @@ def refusal(request: Any) -> HttpResponseForbidden | None:
     response = HttpResponseForbidden(
         "This origin may open no WebSocket here.\n", content_type="text/plain; charset=utf-8"
     )
+    behind = notices.admit("origin")
     log_response(
-        "WebSocket %s refused with 403: its Origin is %s. %s",
-        request.get_full_path(),
+        "WebSocket %s of %s refused with 403: its Origin is %s. %s%s",
+        notices.shown_path(request),
+        request.META.get("REMOTE_ADDR", ""),
         ascii(shown),
         fault if origin else "No browser sends such a one; another client may leave the field out.",
+        behind or "",
         response=response,
         request=request,
         logger=logger,
+        level="debug" if behind is None else "warning",
     )
     return response
 
 
 def allows_all() -> bool:
-    """Whether django-cors-headers lets every page talk to the project."""
+    """Whether django-cors-headers lets every page talk to the project, with cookies.
+
+    Without ``CORS_ALLOW_CREDENTIALS`` no browser sends or shows anything of the user's; but to a WebSocket it
+    always sends the cookies.
+    """
+    return _allows_all_somehow() and bool(conf.project_value("CORS_ALLOW_CREDENTIALS"))
+
+
+def _allows_all_somehow() -> bool:
+    """Whether django-cors-headers lets every page talk to the project, be it with cookies or without."""
     return bool(_of_cors_headers("CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL"))
 
 
@@ -109,7 +122,13 @@ def _is_among(names: Iterable[str], origin: Origin) -> bool:
 
 
 def _fault(origin: Origin | None, host: str, forwarded_host: str) -> str:
-    fault = f"The request's own host is {host}, and no setting names this one. If it is a site of yours, "
+    fault = f"The request's own host is {host}, and no setting names this one. "
+    if _allows_all_somehow():
+        fault += (
+            "CORS_ALLOW_ALL_ORIGINS without CORS_ALLOW_CREDENTIALS is for requests without cookies, which a "
+            "WebSocket is not. "
+        )
+    fault += "If it is a site of yours, "
     if origin is None or not origin.is_of_web_page:
         return f"{fault}set {SETTING}, which has to name every origin then."
     fault += f"add it to CSRF_TRUSTED_ORIGINS, or set {SETTING}, which has to name every origin then."

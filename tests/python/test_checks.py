@@ -116,7 +116,7 @@ def test_the_original_distribution_beside_ours_is_a_warning(monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", ["CORS_ALLOW_ALL_ORIGINS", "CORS_ORIGIN_ALLOW_ALL"])
 def test_sockets_open_to_every_page_by_a_setting_of_another_app_are_a_warning(name: str) -> None:
-    with override_settings(**{name: True}):
+    with override_settings(**{name: True, "CORS_ALLOW_CREDENTIALS": True}):
         (message,) = run_checks(tags=[checks.TAG])
     assert message.id == "dwebsocket.W004"
     assert "WEBSOCKET_ALLOWED_ORIGINS" in (message.hint or "")
@@ -124,7 +124,14 @@ def test_sockets_open_to_every_page_by_a_setting_of_another_app_are_a_warning(na
 
 @pytest.mark.parametrize("listed", ["*", [], ["https://example.com"]], ids=["all", "none", "one"])
 def test_sockets_open_to_the_pages_that_were_listed_are_no_warning(listed: object) -> None:
-    with override_settings(CORS_ALLOW_ALL_ORIGINS=True, WEBSOCKET_ALLOWED_ORIGINS=listed):
+    both = {"CORS_ALLOW_ALL_ORIGINS": True, "CORS_ALLOW_CREDENTIALS": True}
+    with override_settings(**both, WEBSOCKET_ALLOWED_ORIGINS=listed):
+        assert ids() == []
+
+
+@pytest.mark.parametrize("name", ["CORS_ALLOW_ALL_ORIGINS", "CORS_ALLOW_CREDENTIALS"])
+def test_answers_to_every_page_without_cookies_open_no_socket_and_are_no_warning(name: str) -> None:
+    with override_settings(**{name: True}):
         assert ids() == []
 
 
