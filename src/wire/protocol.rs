@@ -39,6 +39,10 @@ pub enum Event {
 /// split off without a copy (a small one is copied). Fragments are moved as they arrive into memory that grows with
 /// them up to the message limit, and so is what comes of compressed bytes as they are inflated. Between messages the
 /// protocol itself keeps nothing but what its [`Inflater`] does.
+///
+/// There is no bound on the number of fragments, nor on the bytes of a compressed frame, and none is needed: a fragment
+/// takes no memory but its payload, which counts against the message limit, and compressed bytes are not kept. What is left
+/// is the time to look at what has arrived, which a peer can take with any other frame as well.
 #[derive(Debug)]
 pub struct Protocol {
     max_message_bytes: usize,
