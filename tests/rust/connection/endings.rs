@@ -162,9 +162,10 @@ async fn after_a_failed_write_what_the_peer_sent_is_read_as_slowly_as_the_view_w
         let frame = encode_message(Kind::Text, b"late");
         assert_eq!(connection.send(frame, Patience::Other), Err(SendError::Closed(lost())));
     }
-    // The peer stays but says nothing more.
+    // The peer stays but says nothing more, which is no unanswered Ping.
     task.await.unwrap();
     assert_eq!(connection.close_reason(), Some(lost()));
+    assert_eq!(connection.fault(), None);
 }
 
 #[tokio::test]
