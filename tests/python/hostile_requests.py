@@ -6,8 +6,8 @@ HOST = b"Host: a\r\nConnection: close\r\n"
 CHUNKED = HOST + b"Transfer-Encoding: chunked\r\n"
 
 
-def post(fields: bytes, body: bytes = b"") -> bytes:
-    return b"POST /p HTTP/1.1\r\n" + fields + b"\r\n" + body
+def post(fields: bytes, body: bytes = b"", target: bytes = b"/p") -> bytes:
+    return b"POST " + target + b" HTTP/1.1\r\n" + fields + b"\r\n" + body
 
 
 def get(target: bytes = b"/", fields: bytes = HOST, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:

@@ -24,7 +24,7 @@ def chat_with_oneself(request):
         return HttpResponse("Scene 1 listens here for WebSockets.")
     for message in request.websocket:
         if message is not None:
-            request.websocket.send(f"You said: {message.decode()}")
+            request.websocket.send(f"You said: {message.decode(errors='replace')}")
 
 
 # -- scene 2: many to many ----------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def chat_with_many(request):
     try:
         for message in request.websocket:
             if message is not None:
-                tell_everyone({"from": name, "text": message.decode()})
+                tell_everyone({"from": name, "text": message.decode(errors="replace")})
     finally:
         # Leaving a dead socket in the dict would be harmless; but the page counts who is here.
         del visitors[id(request.websocket)]

@@ -1,0 +1,4 @@
+"""What the settings of the suite and its attacks both need to know."""
+
+ADDRESS_LIMIT = 300
+"""WEBSOCKET_MAX_CONNECTIONS_PER_ADDRESS, which has no default: behind a proxy all clients have one address."""
