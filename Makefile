@@ -18,7 +18,8 @@ ARGS ?=
 WITHOUT_PYTHON_2 ?= skip
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test test-rust test-loom test-python test-matrix contract check lint fmt fuzz bench bench-adoption bench-slow-client clean \
+.PHONY: help build demo test test-rust test-loom test-python hostile test-matrix contract check lint fmt fuzz bench \
+        bench-adoption bench-slow-client clean \
         core video tools uwsgi packages-test original
 
 help: ## Show this list
@@ -71,7 +72,7 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
 
-test: build packages-test uwsgi test-rust test-loom test-python conformance test-matrix ## Set up what the tests need and run them all
+test: build packages-test uwsgi test-rust test-loom test-python hostile conformance test-matrix ## Set up what the tests need and run them all
 
 test-rust: ## Rust tests of the core, without Python
 	@scripts/need-cargo.sh
@@ -86,6 +87,10 @@ test-loom: ## Model checks of the mailbox and the turnstile
 test-python: original ## Python and browser tests in .venv (ARGS= goes to pytest)
 	@echo "==> Python and browser tests"
 	@$(BIN)/python -m pytest $(ARGS)
+
+hostile: core ## Attacks on the example project, with clients beside them that notice nothing
+	@echo "==> Hostile clients"
+	@$(BIN)/python tests/hostile/run.py
 
 contract: core uwsgi ## The contract under every server and Django, as tables (ARGS= goes to pytest)
 	@scripts/contract.sh $(ARGS)

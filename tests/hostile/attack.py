@@ -32,8 +32,8 @@ class Attack:
         what: what the client does, in one sentence.
         run: does it, and gives the answer in the words of `answer`.
         answer: what the server is to answer, literally.
-        log: what a line of the log that names the attack, or its address, has to say, with the level in front;
-            empty: no line of the log names it.
+        log: what a line of the log has to say, with its level in front; the line names the attack or its
+            address, or no attack at all. Empty: no line of the log names it.
         alone: takes so much of the machine that nothing else attacks meanwhile.
     """
 
@@ -70,7 +70,7 @@ class Target:
         return f"{path}?{self.name}".encode()
 
     def owns(self, line: str) -> bool:
-        """Whether a line of the log is about this attack: by its name in a request, or by one of its addresses."""
+        """Whether a line of the log names this attack: in a request's target, or by one of its addresses."""
         _, _, third, fourth = self.address().split(".")
         pattern = rf"\?{re.escape(self.name)}(?![\w.-])|\b127\.\d+\.{third}\.{fourth}\b"
         return re.search(pattern, line) is not None
@@ -156,7 +156,11 @@ class Peer:
         return list(itertools.islice(messages, count))
 
     def ending(self) -> str:
-        """Reads to the end: how many messages came, the close code, and how the stream ended if not as it should."""
+        """Reads to the end.
+
+        Returns:
+            How many messages came, the close code, and how the stream ended if not as it should.
+        """
         said: list[str] = []
         messages = 0
         try:
@@ -220,7 +224,8 @@ def http_answer(client: socket.socket, *shown: bytes) -> str:
         *shown: names of fields in small letters that are part of the answer with their values.
 
     Returns:
-        The statuses that came, the fields, and "reset" if the stream did not end as it should; "nothing" for none.
+        The statuses that came, the fields, and "reset" if the stream did not end as it should; "nothing" for
+        none.
     """
     received, end = read_to_end(client)
     head = received.partition(b"\r\n\r\n")[0]

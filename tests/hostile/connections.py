@@ -167,13 +167,13 @@ def never_ends_the_stream(target: Target) -> str:
 
 
 def leaves_the_close_unanswered(target: Target) -> str:
-    """The example's view closes in answer to nothing; the suite's own does, and this client says nothing to it."""
+    """The view closes by itself, and this client says nothing to it."""
     with target.open("/goodbye/") as peer:
         return peer.ending()
 
 
 def never_reads_its_echo(target: Target) -> str:
-    """Sends until the server takes no more, and reads nothing: the view's send gives up, the socket is cut off."""
+    """Sends until the server takes no more, and reads nothing until the view's send has given up."""
     with target.open() as peer:
         peer.socket.settimeout(1)
         sent = 0

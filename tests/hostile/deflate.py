@@ -58,7 +58,7 @@ def bombs_within_the_limit(target: Target) -> str:
 
 
 def silly_offers(target: Target) -> str:
-    """Parameters that RFC 7692 section 7.1 does not have: each offer is declined, the socket opens all the same."""
+    """What RFC 7692 section 7.1 does not have: each offer is declined, and the socket opens all the same."""
     answers = []
     for parameters in (
         b"server_max_window_bits=7",

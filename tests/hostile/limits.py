@@ -1,4 +1,7 @@
 """What the settings of the suite and its attacks both need to know."""
 
 ADDRESS_LIMIT = 300
-"""WEBSOCKET_MAX_CONNECTIONS_PER_ADDRESS, which has no default: behind a proxy all clients have one address."""
+"""WEBSOCKET_MAX_CONNECTIONS_PER_ADDRESS.
+
+By default there is none, since behind a proxy all clients have one address.
+"""

@@ -3,8 +3,9 @@
 A message is sent when its time has come, whether the one before it was answered or not, and its round trip
 counts from that time: a server that stands still for a second is a second late for every message of it.
 
-Each line on standard input is a period that begins ("before", "attack", "after"); at its end the clients say goodbye,
-and standard output gets a JSON object: the round trips of each period and of the whole run, and what went wrong.
+Each line on standard input is a period that begins ("before", "attack", "after"). At its end the clients say
+goodbye, and standard output gets a JSON object: the round trips of each period and of the whole run, and what
+went wrong.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Neighbours:
         while not listening.done() and len(due) > self.answered[name] and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
         if listening.done():
+            client.abort()
             return
         listening.cancel()
         await asyncio.wait([listening])

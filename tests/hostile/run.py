@@ -1,7 +1,7 @@
 """Attacks the example project under ``manage.py runserver`` while fifty clients with manners talk to it.
 
-Each attack has to get its documented answer, none of the fifty may lose, double or reorder a message or wait for it,
-and the server has to have no more memory, descriptors and threads in the end than before, and no complaints.
+Each attack has to get its documented answer; none of the fifty may lose, double or reorder a message, or wait
+for one; in the end the server has no more memory, descriptors and threads than before, and logged no error.
 
     python tests/hostile/run.py [--only NAME …] [--list] [--table] [--port PORT]
 """
@@ -22,8 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(1, str(HERE.parent / "python"))
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "python"))
 
 import connections
 import deflate
@@ -46,6 +45,7 @@ THEMES: dict[str, tuple[Attack, ...]] = {
 }
 ATTACKS = [attack for attacks in THEMES.values() for attack in attacks]
 
+HERE = Path(__file__).resolve().parent
 CLIENTS = 50
 AT_ONCE = 12
 """Attacks under way at the same time, but for those that want to be alone."""
@@ -56,12 +56,12 @@ MOST_MILLISECONDS = 100.0
 LINGER_SECONDS = 10.0
 """How long the server keeps a thread that has nothing to do."""
 
-MEMORY_SLACK = 24 << 20
+MEMORY_SLACK = 15 << 20
 """Resident bytes that may be more in the end than before.
 
-The C library keeps what threads have freed in heaps of their own: the more threads there were at once, the more
-of it. The heaps are filled again and do not grow with the number of attacks. A connection of each attack that is
-kept, or one bomb's message of 16 MiB beside that, is more than this.
+What threads have freed of small objects stays in heaps of theirs, more or less of it, and is used again: from
+one round of attacks to the next it is some MiB more, or less. A single message of the largest size, if it
+were kept, would be more than this.
 """
 
 
@@ -274,12 +274,13 @@ def faults_of_neighbours(report: dict[str, Any]) -> list[str]:
         milliseconds = ", ".join(f"{name} {figures[name]:.1f} ms" for name in figures if name != "count")
         print(f"==> {CLIENTS} clients, {period}: {figures['count']} round trips, {milliseconds}")
     late = report["late"]
-    print(f"==> They were late to send: p99 {late['p99']:.1f} ms, at most {late['p100']:.1f} ms")
+    # What no server is to blame for: how late their own timers rang.
+    print(f"==> They were late to send by: p99 {late['p99']:.1f} ms, p100 {late['p100']:.1f} ms")
     faults = list(report["faults"])
     if (p99 := report["periods"]["whole"]["p99"]) >= MOST_MILLISECONDS:
         faults.append(
-            f"the p99 of the clients' round trips was {p99:.1f} ms, which is not below {MOST_MILLISECONDS:.0f} ms; "
-            f"the machine alone made them {late['p99']:.1f} ms late"
+            f"the p99 of the clients' round trips was {p99:.1f} ms, not below {MOST_MILLISECONDS:.0f}; "
+            f"that of their own timers was {late['p99']:.1f} ms"
         )
     return faults
 
