@@ -152,6 +152,16 @@ def test_static_files_are_served(echo_project: Project) -> None:
     running.stderr.wait_for(rf'"GET /static/admin/css/base\.css HTTP/1\.1" 200 {len(body)}$')
 
 
+@pytest.mark.parametrize("way_out", ["/static/../site/settings.py", "/static/..%2f..%2fsite/settings.py"])
+def test_a_way_out_of_the_static_files_is_the_clients_mistake(echo_project: Project, way_out: str) -> None:
+    running = echo_project.run()
+    status, body = running.get(way_out)
+    assert status == 400
+    assert b"SuspiciousFileOperation" in body
+    running.stderr.wait_for(r'"GET /static/\S+ HTTP/1\.1" 400 ')
+    assert not [line for line in running.stderr.lines if "the application failed" in line]
+
+
 def test_nostatic_is_still_an_option(echo_project: Project) -> None:
     running = echo_project.run("--nostatic")
     assert running.get("/static/admin/css/base.css")[0] == 404

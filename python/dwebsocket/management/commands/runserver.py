@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIServer
 
 from django.apps import apps
+from django.core.handlers.exception import convert_exception_to_response
 from django.core.management import find_commands
 from django.core.management.commands.runserver import Command as DjangoCommand
 from django.utils import autoreload
@@ -153,6 +154,18 @@ class Command(NextCommand):
             server.stop_all(code, seconds)
         if terminated:
             die_of_sigterm()
+
+    def get_handler(self, *args: Any, **options: Any) -> Any:
+        """Gives the WSGI application, with static files in front of it as Django's own command has them.
+
+        Django's handler of static files answers nothing but ``Http404``. A path that leads out of their
+        folder is refused with 400 here, as it would be in a view, and not with 500 and a traceback.
+        """
+        handler = super().get_handler(*args, **options)
+        if getattr(handler, "handles_files", False):
+            answer: Any = convert_exception_to_response(handler.get_response)
+            handler.get_response = answer  # type: ignore[method-assign]
+        return handler
 
     def on_bind(self, server_port: int) -> None:
         """Prints Django's banner and one line of ours."""
