@@ -91,7 +91,7 @@ OF_UWSGI: Final = re.compile(
     r"|WSGI app 0 |spawned |worker \d |gateway |SIGINT/SIGTERM|[Gg]racefully |binary reloading |closing all "
     r"|chdir|goodbye |$"
 )
-_OF_DJANGO: Final = re.compile(r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "GET /')
+_OF_DJANGO: Final = re.compile(r'^\[\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d\] "(?:GET|OPTIONS) /')
 _OF_WERKZEUG: Final = re.compile(
     r'^ \* |^127\.0\.0\.1 - - \[[^]]+\] "|.*WARNING: This is a development server|.*Press CTRL\+C to quit'
 )
