@@ -117,7 +117,8 @@ class WebSocketMiddleware:
         if getattr(view, OPENS_ITSELF, False):
             return None
         if not (getattr(view, "accept_websocket", False) or conf.get("WEBSOCKET_ACCEPT_ALL")):
-            logger.debug("WebSocket %s refused with 400: not for this view", request.get_full_path())
+            who = notices.shown_path(request), request.META.get("REMOTE_ADDR", "")
+            logger.debug("WebSocket %s of %s refused with 400: not for this view", *who)
             return _plain("This view takes no WebSockets.")
         return open_socket(request)
 
