@@ -239,6 +239,7 @@ def test_a_broadcast_of_250_mib_to_a_client_that_reads_nothing_takes_an_outbox(s
     running = server(WEBSOCKET_SLOW_CLIENT=policy, WEBSOCKET_CLOSE_TIMEOUT_SECONDS=1.0)
     memory = Memory(running)
     client = opened(running, "/victim/?name=a")
+    assert client.recv(6, socket.MSG_WAITALL) == b"\x81\x04open"
     with urllib.request.urlopen(
         f"{running.url}broadcast/?name=a&size={size}&total={TOTAL}", timeout=100
     ) as response:
