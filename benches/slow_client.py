@@ -1,10 +1,11 @@
 """What a client that reads nothing does to others and to memory: `.venv/bin/python benches/slow_client.py`.
 
 Fifty clients send a message every 20 ms each, and each waits for the echo. In every second turn one more
-client reads nothing while it is sent 250 MiB. The server runs on one core and the load on the other; turns
-with and without the slow client alternate, so that what else the machine does meets both. Memory is the peak
-of resident memory in a turn over what it was at the turn's begin. Beside ours: Daphne with Channels, in an
-environment of its own under `target/`.
+client reads nothing while it is sent 250 MiB: by its own view as fast as that can, or by a broadcast that
+takes the whole turn, since one at full speed takes a core whoever reads it. The server runs on one core and
+the load on the other; turns with and without the slow client alternate, so that what else the machine does
+meets both. Memory is the peak of resident memory in a turn over what it was at the turn's begin. Beside
+ours: Daphne with Channels, in an environment of its own under `target/`.
 """
 
 from __future__ import annotations
@@ -35,14 +36,19 @@ TOTAL = 250 << 20
 ROUNDS = int(os.environ.get("SLOW_CLIENT_ROUNDS", "10"))
 
 VIEWS = f"""
+import time
 from django.http import HttpResponse
 from dwebsocket import accept_websocket
 
 victims = []
 
-def flood(websocket):
-    for _ in range({TOTAL // PIECE}):
+def flood(websocket, seconds=0):
+    begin = time.monotonic()
+    for number in range({TOTAL // PIECE}):
         websocket.send(bytes({PIECE}), binary=True)
+        # A sleep of less would be a longer one.
+        if seconds and number % 16 == 0:
+            time.sleep(max(0, begin + number * seconds / {TOTAL // PIECE} - time.monotonic()))
 
 @accept_websocket
 def echo(request):
@@ -60,7 +66,7 @@ def victim(request):
         pass
 
 def broadcast(request):
-    flood(victims[0])
+    flood(victims[0], {TURN_SECONDS})
     return HttpResponse()
 """
 
