@@ -18,9 +18,8 @@ ARGS ?=
 WITHOUT_PYTHON_2 ?= skip
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test test-rust test-loom test-python hostile test-matrix contract check lint fmt fuzz bench \
-        bench-adoption bench-slow-client clean \
-        core video tools uwsgi packages-test original
+.PHONY: help build demo test test-rust test-loom test-python hostile test-matrix contract check lint fmt fuzz bench bench-adoption bench-slow-client clean \
+        core video tools uwsgi node packages-test original
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +47,12 @@ $(VENV)/.uwsgi: pyproject.toml | $(VENV)/.tools
 	@scripts/make-uwsgi.sh $(VENV)
 	@touch $@
 
+node: target/node/.ready
+
+target/node/.ready: tests/node/package.json scripts/make-node.sh
+	@scripts/make-node.sh target/node
+	@touch $@
+
 core: $(VENV)/.tools
 	@scripts/need-cargo.sh
 	@echo "==> Building dwebsocket-rs (release)"
@@ -72,7 +77,7 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
 
-test: build packages-test uwsgi test-rust test-loom test-python hostile conformance test-matrix ## Set up what the tests need and run them all
+test: build packages-test uwsgi node test-rust test-loom test-python hostile conformance test-matrix ## Set up what the tests need and run them all
 
 test-rust: ## Rust tests of the core, without Python
 	@scripts/need-cargo.sh
