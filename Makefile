@@ -16,10 +16,12 @@ export PIP_QUIET := 1
 ARGS ?=
 # What to do where the Autobahn test suite cannot be installed: fail or skip. CI must have it.
 WITHOUT_PYTHON_2 ?= skip
+# The same where the advisory database cannot be had.
+WITHOUT_ADVISORIES ?= fail
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test test-rust test-loom test-python hostile test-matrix contract check lint fmt fuzz bench bench-adoption bench-slow-client clean \
-        core video tools uwsgi node packages-test original
+.PHONY: help build demo test test-rust test-loom test-python hostile test-matrix contract check lint licences advisories fmt fuzz \
+        miri valgrind bench bench-adoption bench-slow-client clean core video tools uwsgi node cargo-tools packages-test original
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +53,12 @@ node: target/node/.ready
 
 target/node/.ready: tests/node/package.json scripts/make-node.sh
 	@scripts/make-node.sh target/node
+	@touch $@
+
+cargo-tools: $(VENV)/.cargo-tools
+
+$(VENV)/.cargo-tools: pyproject.toml | $(VENV)/.tools
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group cargo-tools
 	@touch $@
 
 core: $(VENV)/.tools
@@ -106,7 +114,7 @@ test-matrix: core ## The wheel on every supported Python and Django that is here
 conformance: core ## The Autobahn test suite against the example project
 	@$(BIN)/python tests/conformance/autobahn.py --without-python-2 $(WITHOUT_PYTHON_2)
 
-lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers
+lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers, licences
 	@echo "==> Lints"
 	@cargo fmt --all --check
 	@cargo clippy --quiet --all-targets -- -D warnings
@@ -118,6 +126,13 @@ lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers
 	@$(BIN)/stubtest dwebsocket._core
 	@$(BIN)/lint-imports
 	@bash -n scripts/*.sh .ci/run
+	@$(MAKE) licences
+
+licences: cargo-tools ## That the licence of every crate fits ours (deny.toml)
+	@scripts/licences.sh $(BIN)/cargo-deny
+
+advisories: cargo-tools ## Crates with known vulnerabilities (ADVISORY_DB=, WITHOUT_ADVISORIES=skip)
+	@scripts/advisories.sh $(WITHOUT_ADVISORIES) $(BIN)/cargo-audit
 
 check: build lint test ## The lints, then every test: what CI runs
 
