@@ -85,7 +85,10 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
 
-test: build packages-test uwsgi node test-rust test-loom test-python hostile conformance test-matrix ## Set up what the tests need and run them all
+TEST_STEPS := packages-test uwsgi node original test-rust test-loom test-python hostile conformance test-matrix
+
+test: ## Set up what the tests need and run them all
+	@scripts/steps.sh "$(MAKE)" build $(TEST_STEPS)
 
 test-rust: ## Rust tests of the core, without Python
 	@scripts/need-cargo.sh
@@ -99,7 +102,7 @@ test-loom: ## Model checks of the mailbox and the turnstile
 
 test-python: original ## Python and browser tests in .venv (ARGS= goes to pytest)
 	@echo "==> Python and browser tests"
-	@$(BIN)/python -m pytest $(ARGS)
+	@scripts/pytest.sh $(BIN)/python $(ARGS)
 
 hostile: core ## Attacks on the example project, with clients beside them that notice nothing
 	@echo "==> Hostile clients"
@@ -134,7 +137,8 @@ licences: cargo-tools ## That the licence of every crate fits ours (deny.toml)
 advisories: cargo-tools ## Crates with known vulnerabilities (ADVISORY_DB=, WITHOUT_ADVISORIES=skip)
 	@scripts/advisories.sh $(WITHOUT_ADVISORIES) $(BIN)/cargo-audit
 
-check: build lint test ## The lints, then every test: what CI runs
+check: ## The lints, then every test: what CI runs
+	@scripts/steps.sh "$(MAKE)" build lint $(TEST_STEPS)
 
 fmt: tools ## Format Rust and Python
 	@cargo fmt --all

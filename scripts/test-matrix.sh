@@ -28,17 +28,16 @@ find_python() {
 # The environments in which uWSGI is built as well, half a minute each: one for each Django.
 with_uwsgi=" 3.11-3.2 3.11-4.2 3.13-6.1 "
 
-# run PYTHON DJANGO PYTEST_ARGUMENT…
-run() {
+folder_of() {
+    echo "target/matrix/python$1-django$2"
+}
+
+# install PYTHON DJANGO: the environment, unless it is there, and the wheel in it.
+install() {
     local version=$1 django=$2 python folder
-    shift 2
     python=$(find_python "$version")
-    if [ -z "$python" ]; then
-        echo "==> Python $version is not on this machine: Django $django is not tested on it"
-        return
-    fi
-    folder=target/matrix/python$version-django$django
-    echo "==> The wheel on Python $version with Django $django"
+    [ -n "$python" ] || return 0
+    folder=$(folder_of "$version" "$django")
     if [ ! "$folder/.installed" -nt pyproject.toml ]; then
         rm -rf "$folder"
         "$python" -m venv "$folder"
@@ -49,7 +48,36 @@ run() {
         touch "$folder/.installed"
     fi
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel" || return
-    "$folder/bin/python" -m pytest -q -m "not slow and not browser" -p no:cacheprovider "$@"
+}
+
+# install_all PYTHON-DJANGO…: all of them at once, since an installation waits for the network most of its time.
+install_all() {
+    local environment jobs=() status=0
+    echo "==> Installing the environments: $*"
+    for environment in "$@"; do
+        install "${environment%-*}" "${environment#*-}" &
+        jobs+=($!)
+    done
+    for job in "${jobs[@]}"; do
+        wait "$job" || status=1
+    done
+    return "$status"
+}
+
+# run PYTHON DJANGO PYTEST_ARGUMENT…
+run() {
+    local version=$1 django=$2
+    shift 2
+    if [ -z "$(find_python "$version")" ]; then
+        echo "==> Python $version is not on this machine: Django $django is not tested on it"
+        return
+    fi
+    echo "==> The wheel on Python $version with Django $django"
+    $pytest "$(folder_of "$version" "$django")/bin/python" -q -m "not slow and not browser" -p no:cacheprovider "$@"
+}
+
+one_process() {
+    "$1" -m pytest "${@:2}"
 }
 
 # Django 3.2 imports a module that Python 3.11 calls deprecated.
@@ -61,6 +89,9 @@ contract() {
 }
 
 if [ "${1:-}" = contract ]; then
+    # One report for each Django: one process.
+    pytest=one_process
+    install_all 3.11-3.2 3.11-4.2 3.13-6.1
     status=0
     contract 3.11 3.2 "${old[@]}" "${@:2}" || status=1
     contract 3.11 4.2 "${@:2}" || status=1
@@ -68,6 +99,8 @@ if [ "${1:-}" = contract ]; then
     exit "$status"
 fi
 
+pytest=scripts/pytest.sh
+install_all 3.11-3.2 3.11-4.2 3.12-4.2 3.12-5.2 3.13-5.2 3.13-6.1
 run 3.11 3.2 "${old[@]}" "${contract_files[@]}"
 run 3.11 4.2
 # The other servers have been tried on each Django by then; one more Python tells nothing new about them.

@@ -24,6 +24,35 @@ GRACE_SECONDS = 5.0
 """How long what a test stopped may take to be gone."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--alone",
+        choices=["only", "without"],
+        help="runs the tests marked alone and no other, or all but those; without it, all",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what ``--alone`` says, and cuts the rest for processes that run side by side.
+
+    One process gets all tests of a file; of the contract, all that talk to one server.
+    """
+    choice = config.getoption("--alone")
+    if choice is not None:
+        chosen, left_out = [], []
+        for item in items:
+            is_alone = item.get_closest_marker("alone") is not None
+            (chosen if is_alone is (choice == "only") else left_out).append(item)
+        items[:] = chosen
+        config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        served = parameters.get("served")
+        name = item.path.stem if served is None else f"the contract under {served.name}"
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="dwebsocket-tests-")
     config.add_cleanup(folder.cleanup)

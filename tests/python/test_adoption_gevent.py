@@ -117,6 +117,7 @@ def endings(running: Foreign) -> list[Any]:
     return told
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_thousand_sockets_echo_while_plain_http_is_answered(running: Foreign) -> None:

@@ -46,6 +46,7 @@ def start_seconds(project: Project) -> float:
     return time.monotonic() - begin
 
 
+@pytest.mark.alone
 def test_a_change_restarts_within_two_seconds_and_clients_see_1012(echo_project: Project) -> None:
     running = start_watched(echo_project)
     took = []
@@ -79,6 +80,7 @@ def test_a_syntax_error_is_shown_and_its_repair_restarts(echo_project: Project) 
     assert running.get("/echo/") == (200, b"http")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("reload", [False, True], ids=["noreload", "autoreload"])
 @pytest.mark.parametrize("by", ["interrupt", "terminate"])
 def test_an_end_with_open_sockets_is_prompt_quiet_and_says_1001(
@@ -99,6 +101,7 @@ def test_an_end_with_open_sockets_is_prompt_quiet_and_says_1001(
     assert [line for line in running.unexpected() if "Watching for file changes" not in line] == []
 
 
+@pytest.mark.alone
 def test_an_end_with_a_view_that_never_returns_is_prompt(echo_project: Project) -> None:
     echo_project.write(
         "views.py", VIEWS + "\ndef stuck(request):\n    import threading\n    threading.Event().wait()\n"

@@ -211,6 +211,7 @@ def bomb() -> bytes:
     return b"\xc2\xff" + struct.pack("!Q", len(payload)) + bytes(4) + payload
 
 
+@pytest.mark.alone
 def test_a_bomb_closes_with_1009_and_takes_no_more_memory_than_the_limit(site: SiteMaker) -> None:
     served = site(path("", accept_websocket(echo)), WEBSOCKET_COMPRESSION=True)
     explosive = bomb()

@@ -59,6 +59,7 @@ def test_a_socket_whose_descriptors_are_beyond_the_limit_of_select_works(
     assert websocket.wait(PATIENCE) is None
 
 
+@pytest.mark.alone
 def test_16_kib_messages_are_echoed_faster_than_the_500_a_second_of_0_5_12(sockets):
     def echo(websocket):
         for message in websocket:

@@ -90,6 +90,7 @@ def test_a_loop_that_breaks_at_eof_error_ends(sockets):
     assert ends.result() == "ended"
 
 
+@pytest.mark.alone
 def test_a_loop_that_catches_everything_rests(sockets):
     turns = []
 
@@ -111,6 +112,7 @@ def test_a_loop_that_catches_everything_rests(sockets):
     assert 5 < len(turns) < 100
 
 
+@pytest.mark.alone
 def test_a_push_loop_that_never_reads_ends_a_second_after_the_client_has_gone(sockets):
     def view(websocket):
         end = time.monotonic() + 10

@@ -88,7 +88,7 @@ def test_an_empty_message_is_a_message(sockets):
         (True, "true"),
         (None, "null"),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).split(" at 0x")[0],
 )
 def test_send_sends_a_text_frame_and_returns_none(sockets, message, received):
     ends = sockets.open()
@@ -105,7 +105,7 @@ def test_send_sends_a_text_frame_and_returns_none(sockets, message, received):
         ("text", b"text"),
         ({"a": 1}, b'{"a":1}'),
     ],
-    ids=repr,
+    ids=lambda value: repr(value).split(" at 0x")[0],
 )
 def test_send_sends_a_binary_frame_when_told_to(sockets, message, received):
     ends = sockets.open()

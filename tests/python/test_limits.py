@@ -228,6 +228,7 @@ def test_a_handshake_waits_while_as_many_run_as_may_and_is_not_refused(site):
                 assert client.recv(PATIENCE) == "open"
 
 
+@pytest.mark.alone
 def test_what_repeats_itself_is_told_with_its_count(site, told):
     running = site(path("", echo), WEBSOCKET_MAX_TCP_CONNECTIONS=1)
     with running.connect():

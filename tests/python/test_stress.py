@@ -17,7 +17,7 @@ import pytest
 from load import Report, connect_echo_close, echo, http_beside, open_many, percentile, wait_until
 from projects import Project, Running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 VIEWS = """
 from django.http import HttpResponse

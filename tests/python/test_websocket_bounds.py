@@ -46,6 +46,7 @@ def outlive(socket):
         return time.monotonic() - begun
 
 
+@pytest.mark.alone
 def test_the_owner_may_send_for_a_second_from_the_none_it_took(sockets):
     def view(socket):
         while socket.wait() is not None:
@@ -57,6 +58,7 @@ def test_the_owner_may_send_for_a_second_from_the_none_it_took(sockets):
     assert 1.0 <= ends.result() < 1.5
 
 
+@pytest.mark.alone
 def test_the_owner_may_send_for_a_second_from_its_first_dropped_message(sockets):
     def view(socket):
         assert socket._connection.wait_closed(PATIENCE)
@@ -67,6 +69,7 @@ def test_the_owner_may_send_for_a_second_from_its_first_dropped_message(sockets)
     assert 1.0 <= ends.result() < 1.5
 
 
+@pytest.mark.alone
 def test_a_view_that_closed_its_own_socket_gets_its_second_too(sockets):
     def view(socket):
         socket.close()
@@ -115,6 +118,7 @@ def test_another_sender_closes_a_slow_client_with_1013_and_a_warning_names_it(so
     assert "1013" in record.getMessage()
 
 
+@pytest.mark.alone
 def test_the_owner_waits_for_a_slow_client_no_longer_than_the_send_timeout(sockets, caplog):
     def view(socket):
         message = b"x" * (1 << 20)
@@ -159,6 +163,7 @@ def test_the_oldest_messages_of_a_slow_client_may_be_dropped_and_one_warning_say
 # Views that spin.
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("poll", ["count_messages", "has_messages", "read", "wait(0)"])
 def test_a_view_that_polls_rests_and_still_sees_a_message(sockets, poll):
     looking = threading.Event()
@@ -205,6 +210,7 @@ def test_a_park_of_zero_turns_parking_off(sockets, setting):
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.alone
 def test_a_thread_that_polls_many_sockets_parks_once_a_round(sockets, setting):
     setting("WEBSOCKET_POLL_PARK_SECONDS", 0.02)
     many = [sockets.open().websocket for _ in range(10)]

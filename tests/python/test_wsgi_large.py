@@ -9,7 +9,7 @@ import tempfile
 import pytest
 from serving import resident_bytes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 MEGABYTE = 1 << 20
 TOTAL = int(os.environ.get("DWEBSOCKET_LARGE_MEGABYTES", "1024")) * MEGABYTE

@@ -99,6 +99,7 @@ def test_a_loop_without_end_is_ended_by_the_exception_without_a_word(talk):
     assert talk.report() == ["ended"]
 
 
+@pytest.mark.alone
 def test_a_loop_that_catches_everything_rests(talk):
     client = talk.open("catch-everything")
     client.send("a message")
@@ -108,6 +109,7 @@ def test_a_loop_that_catches_everything_rests(talk):
     assert used < 0.3
 
 
+@pytest.mark.alone
 def test_a_push_loop_that_never_reads_ends_a_second_after_the_client_has_gone(talk):
     client = talk.open("push-and-never-read")
     assert client.recv(PATIENCE) == "tick"
@@ -117,6 +119,7 @@ def test_a_push_loop_that_never_reads_ends_a_second_after_the_client_has_gone(ta
     assert 0.9 < seconds < 3
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("call", ["read", "has_messages", "count_messages"])
 def test_a_view_that_polls_takes_no_core_and_sees_a_message(talk, call):
     client = talk.open("poll", call=call)

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# pytest.sh PYTHON [PYTEST_ARGUMENT…]: runs the tests in as many processes as there are processors (at most four), and
+# then, one after the other, those marked alone. Either may find nothing to run.
+set -euo pipefail
+python=$1
+shift
+status=0 nothing=0
+
+run() {
+    local result=0
+    "$python" -m pytest "$@" || result=$?
+    case $result in
+    0) ;;
+    5) nothing=$((nothing + 1)) ;;
+    *) status=$result ;;
+    esac
+}
+
+run --alone=without -n logical --maxprocesses 4 --dist loadgroup "$@"
+run --alone=only "$@"
+if [ "$nothing" -eq 2 ]; then
+    status=5
+fi
+exit "$status"
