@@ -85,7 +85,7 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
 
-TEST_STEPS := packages-test uwsgi node original test-rust test-loom test-python hostile conformance test-matrix
+TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom test-python hostile conformance test-matrix
 
 test: ## Set up what the tests need and run them all
 	@scripts/steps.sh "$(MAKE)" build $(TEST_STEPS)
@@ -148,6 +148,14 @@ fmt: tools ## Format Rust and Python
 fuzz: ## Run each fuzz target for a minute (FUZZ_SECONDS=)
 	@scripts/need-cargo.sh
 	@scripts/fuzz.sh $(FUZZ_SECONDS)
+
+miri: ## Tests of the core under Miri, where a nightly toolchain has it
+	@scripts/need-cargo.sh
+	@scripts/miri.sh
+
+valgrind: ## Signal handlers, adopted sockets and wire under Valgrind
+	@scripts/need-cargo.sh
+	@scripts/valgrind.sh
 
 bench: ## Benchmarks of the core (criterion)
 	@cargo bench --no-default-features
