@@ -18,6 +18,7 @@ def open_descriptors(running: Foreign) -> int:
     return int(body)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", ["runserver", "gthread", "gevent"])

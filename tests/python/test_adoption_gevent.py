@@ -18,6 +18,7 @@ from projects import Project
 from sockets import until
 
 pytest.importorskip("gevent", reason="gevent is not installed")
+pytestmark = pytest.mark.alone
 
 CLIENTS = 1_000
 HTTP_SECONDS = 5.0
@@ -117,7 +118,6 @@ def endings(running: Foreign) -> list[Any]:
     return told
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_thousand_sockets_echo_while_plain_http_is_answered(running: Foreign) -> None:

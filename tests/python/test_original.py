@@ -25,6 +25,7 @@ NOTHING = "nothing"
 """What one side of a comparison sees where only the other sees something."""
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(

@@ -100,6 +100,7 @@ def test_its_router_with_the_websockets_option_will_do(serve_with: Start) -> Non
         echoes(client, "hello")
 
 
+@pytest.mark.alone
 def test_the_router_does_not_time_out_while_pings_go_to_and_fro(
     foreign_project: Project, serve_with: Start
 ) -> None:
