@@ -52,7 +52,7 @@ enum Found {
     Nothing,
     /// Messages or control frames.
     Some,
-    /// So many bytes of messages that there may well be more.
+    /// So many bytes of messages, or so much to inflate, that there may well be more.
     Much,
 }
 
@@ -168,7 +168,8 @@ impl Reader {
         let mut found = Found::Nothing;
         let mut bytes = 0;
         while self.received.len() < BATCH_MESSAGES && self.end.is_none() {
-            found = match self.protocol.receive(&mut self.input) {
+            found = match self.protocol.receive_some(&mut self.input) {
+                Ok(None) if self.protocol.has_more() => return Found::Much,
                 Ok(None) => break,
                 Ok(Some(Event::Message(message))) => {
                     bytes += message.payload.len();

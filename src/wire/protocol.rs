@@ -1,5 +1,7 @@
 //! The state machine of the receiving side: bytes in, events out.
 
+use std::cell::Cell;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
@@ -19,6 +21,12 @@ const COPIED_BYTES: usize = 4 << 10;
 
 /// A payload of more bytes leaves a buffer behind that is let go as soon as nothing but a shorter rest is left in it.
 const LARGE_BYTES: usize = 64 << 10;
+
+/// Compressed bytes that are inflated without a look at what they have come to: up to a thousand times as many.
+const COMPRESSED_BYTES: usize = 512;
+
+/// Inflated bytes after which [`Protocol::receive_some`] returns.
+const INFLATED_BYTES: usize = 256 << 10;
 
 /// What the peer said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +62,10 @@ pub struct Protocol {
     inflater: Option<Box<Inflater>>,
     text: Validator,
     shares_large_buffer: bool,
+    /// Bytes inflated in the call under way.
+    inflated: usize,
+    /// The last call stopped because it had inflated enough.
+    has_more: bool,
     ended: bool,
 }
 
@@ -80,6 +92,8 @@ impl Protocol {
             inflater: None,
             text: Validator::default(),
             shares_large_buffer: false,
+            inflated: 0,
+            has_more: false,
             ended: false,
         }
     }
@@ -98,6 +112,22 @@ impl Protocol {
     /// # Errors
     /// What RFC 6455 or RFC 7692 forbids; [`ProtocolError::close_code`] is the code to close with.
     pub fn receive(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
+        loop {
+            let event = self.receive_some(input)?;
+            if event.is_some() || !self.has_more {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// As [`Protocol::receive`], but for a caller that has others to serve as well: it inflates no more than 768 KiB at a
+    /// time, whatever is in `input`. `Ok(None)` may then mean that there is more to do: see [`Protocol::has_more`].
+    ///
+    /// # Errors
+    /// Those of [`Protocol::receive`].
+    pub fn receive_some(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
+        self.has_more = false;
+        self.inflated = 0;
         if self.ended {
             return Ok(None);
         }
@@ -108,6 +138,11 @@ impl Protocol {
             Ok(Some(_)) => {}
         }
         outcome
+    }
+
+    /// Whether the `Ok(None)` that [`Protocol::receive_some`] has just given was for want of time and not of bytes.
+    pub fn has_more(&self) -> bool {
+        self.has_more
     }
 
     /// How many bytes are at least missing for the frame that has begun to arrive (0: unknown or none).
@@ -225,25 +260,35 @@ impl Protocol {
         frame: &mut Arriving,
         input: &mut BytesMut,
     ) -> Result<Option<Event>, ProtocolError> {
-        let Self { inflater: Some(inflater), message: Some(message), .. } = self else {
+        let Self { inflater: Some(inflater), message: Some(message), inflated, has_more, .. } = self else {
             unreachable!("bug: a compressed message without an inflater")
         };
         let limit = self.max_message_bytes;
+        let given = Cell::new(*inflated);
         let mut sink = |piece: &[u8]| {
             if piece.len() > limit - message.len() {
                 return Err(ProtocolError::MessageTooBig { limit });
             }
+            given.set(given.get() + piece.len());
             if message.kind == Kind::Text {
                 self.text.push(piece)?;
             }
             message.append(piece, limit);
             Ok(())
         };
-        // Nothing of it stays in the input: what is ready and has not been moved is fresh.
-        let fresh = frame.ready - frame.moved;
-        inflater.push(&input[..fresh], &mut sink)?;
-        input.advance(fresh);
-        frame.moved = frame.ready;
+        // What is ready and has not been moved is fresh, or was left for this call.
+        let mut taken = 0;
+        for piece in input[..frame.ready - frame.moved].chunks(COMPRESSED_BYTES) {
+            if given.get() >= INFLATED_BYTES {
+                *has_more = true;
+                break;
+            }
+            inflater.push(piece, &mut sink)?;
+            taken += piece.len();
+        }
+        *inflated = given.get();
+        input.advance(taken);
+        frame.moved += taken;
         if frame.moved < frame.length || !frame.is_final {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use dwebsocket::{
@@ -157,6 +157,27 @@ async fn messages_that_inflate_to_much_wait_outside_a_full_inbox() {
         assert_eq!(receive(&connection).await.unwrap().payload.len(), 256 << 10);
     }
     expect_bytes(&mut peer, &[0x8A, 0x00]).await;
+}
+
+#[tokio::test]
+async fn a_message_that_inflates_to_much_leaves_turns_to_other_tasks() {
+    let (connection, mut peer, _task) = piped(config(|_| ()), FORGETFUL, 1 << 20);
+    let zeros = encode_compressed(&vec![0; 16 << 20]);
+    send_bytes(&mut peer, &client_frame(0xC2, &zeros)).await;
+    let watched = connection.clone();
+    let mut turns = 0;
+    // Always ready to run, it stands in the runtime's queue behind the driver, again and again.
+    let other = tokio::spawn(poll_fn(move |context| {
+        if watched.counts().received_messages > 0 {
+            return Poll::Ready(turns);
+        }
+        turns += 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    let turns = other.await.unwrap();
+    assert!(turns >= (16 << 20) / (768 << 10), "{turns} turns");
+    assert_eq!(receive(&connection).await.unwrap().payload.len(), 16 << 20);
 }
 
 /// The payload of a compressed message.

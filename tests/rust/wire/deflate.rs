@@ -76,6 +76,26 @@ fn empty_fragments_and_pings_between_the_fragments_of_a_compressed_message() {
 }
 
 #[test]
+fn a_call_for_some_inflates_a_large_message_in_turns() {
+    let zeros = Deflater::new(6, 15).encode_message(Kind::Binary, &vec![0; 8 << 20], b"").unwrap();
+    // Without the header, which is one of the server's.
+    let mut input = BytesMut::from(&frame(0xC2, &zeros[4..])[..]);
+    let mut protocol = Protocol::with_inflater(8 << 20, Inflater::new(NO_TAKEOVER));
+    let mut calls = 1;
+    let event = loop {
+        if let Some(event) = protocol.receive_some(&mut input).unwrap() {
+            break event;
+        }
+        assert!(protocol.has_more());
+        calls += 1;
+    };
+    assert!(calls >= (8 << 20) / (768 << 10), "{calls} calls");
+    assert_eq!(event, binary(&vec![0; 8 << 20]));
+    assert_eq!(protocol.receive_some(&mut input), Ok(None));
+    assert!(!protocol.has_more());
+}
+
+#[test]
 fn a_window_shared_by_two_messages_if_the_context_is_taken_over() {
     let second = [0xF2, 0x00, 0x11, 0x00, 0x00];
     let both = [frame(0xC1, HELLO), frame(0xC1, &second)].concat();
