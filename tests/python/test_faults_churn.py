@@ -22,7 +22,7 @@ from projects import Project, Running
 from serving import PATIENCE
 from sockets import CLOSE, HANDSHAKE, TEXT, masked
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 CONNECTIONS = int(os.environ.get("FAULTS_CONNECTIONS", "10000"))
 WARM_UP = 2000
