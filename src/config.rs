@@ -99,6 +99,10 @@ pub struct ServerConfig {
     pub max_headers: usize,
     /// Bytes of a request's body; a larger one gets 413. `None`: no limit, since a body takes no memory of the server.
     pub max_body_bytes: Option<usize>,
+    /// Bytes of one header field with its line end; one that is larger gets 431. `None`: only the section is limited.
+    pub max_header_field_bytes: Option<usize>,
+    /// Whether a connection serves more than one request.
+    pub keep_alive: bool,
     /// Time for a whole header section to arrive, and for an idle keep-alive connection.
     pub header_timeout: Duration,
     /// Time between two pieces of a request body that the application is waiting for.
@@ -124,6 +128,8 @@ impl Default for ServerConfig {
             max_header_bytes: 64 << 10,
             max_headers: 100,
             max_body_bytes: None,
+            max_header_field_bytes: None,
+            keep_alive: true,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),

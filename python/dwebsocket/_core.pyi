@@ -202,6 +202,24 @@ class Server:
         Raises:
             ValueError: a code that must not be sent, a reason of more than 123 bytes.
         """
+    def drain(self, code: int = 1001, reason: str = "", spread: float = 0.0, linger: float = 0.0) -> None:
+        """Stops accepting and brings every connection to its end without haste; waits for none of them.
+
+        WebSockets are closed one after the other within ``spread`` seconds, those that open later at once. An
+        HTTP connection ends with the response it is at, or with that to the request that comes within
+        ``linger`` seconds. Requests that wait for a thread get one. ``stop`` ends it all, and with its first
+        call or this one the code is fixed. A server that does not run has nothing to drain.
+
+        Raises:
+            ValueError: as ``stop``; a time that is no number.
+            RuntimeError: the server belongs to the process that this one was forked from.
+        """
+    def wait(self, timeout: float) -> bool:
+        """Waits until every connection has ended and nothing is accepted. False: the time ran out.
+
+        Raises:
+            As ``drain``.
+        """
     def notices(self) -> list[tuple[str, int, str | None, str]] | None:
         """What was refused below the application since the last call; waits until something was.
 

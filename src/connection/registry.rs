@@ -30,19 +30,28 @@ struct Open {
 }
 
 impl Registry {
-    /// Sends every WebSocket, and those that open later, the Close. Only the first call counts.
+    /// Sends every WebSocket, and those that open later, the Close. Only the code and reason of the first call, or of
+    /// [`Registry::begin_close`], count.
     pub(crate) fn close(&self, code: u16, reason: &str) {
         let mut open = self.state.lock();
-        if open.closing.is_some() {
-            return;
-        }
-        open.closing = Some((code, reason.to_owned()));
+        let (code, reason) = open.closing.get_or_insert_with(|| (code, reason.to_owned())).clone();
         let connections: Vec<Connection> =
             open.connections.values().filter_map(WeakConnection::upgrade).collect();
         drop(open);
         for connection in connections {
-            connection.close(code, reason);
+            connection.close(code, &reason);
         }
+    }
+
+    /// Sends every WebSocket that opens from now on the Close, and gives those that are open for the caller to close.
+    /// None of them when a close has begun before.
+    pub(crate) fn begin_close(&self, code: u16, reason: &str) -> Vec<WeakConnection> {
+        let mut open = self.state.lock();
+        if open.closing.is_some() {
+            return Vec::new();
+        }
+        open.closing = Some((code, reason.to_owned()));
+        open.connections.values().cloned().collect()
     }
 
     /// Lists a WebSocket until what is given back is dropped.

@@ -43,7 +43,8 @@ static ADOPTED: Mutex<Option<(u32, Arc<Adopted>)>> = Mutex::new(None);
 pub(super) struct Foreign {
     descriptor: RawFd,
     release: Py<PyAny>,
-    settings: Settings,
+    /// Boxed: a handshake that came by our own server has none.
+    settings: Box<Settings>,
 }
 
 impl Foreign {
@@ -92,7 +93,7 @@ pub(super) fn adopt(
     release: Py<PyAny>,
     config: &Bound<'_, PyMapping>,
 ) -> PyResult<Upgrade> {
-    let settings = Settings::parse(config)?;
+    let settings = Box::new(Settings::parse(config)?);
     if descriptor < 0 {
         return Err(PyValueError::new_err(format!("{descriptor} is no descriptor")));
     }

@@ -57,6 +57,8 @@ impl Settings {
             "max_header_bytes" => server.max_header_bytes = value.count()?,
             "max_headers" => server.max_headers = value.count()?,
             "max_body_bytes" => server.max_body_bytes = value.optional_count()?,
+            "max_header_field_bytes" => server.max_header_field_bytes = value.optional_count()?,
+            "keep_alive" => server.keep_alive = value.flag()?,
             "header_timeout_seconds" => server.header_timeout = value.seconds()?,
             "body_timeout_seconds" => server.body_timeout = value.seconds()?,
             "write_timeout_seconds" => server.write_timeout = value.seconds()?,

@@ -110,15 +110,19 @@ impl Core {
         server
     }
 
-    /// Waits for the connections and the threads. Called without the GIL. False: the time ran out.
-    fn wait_until(&self, deadline: Instant) -> bool {
-        let server = match &*self.state.lock() {
+    /// The server, once it was started.
+    fn server(&self) -> Option<Arc<server::Server>> {
+        match &*self.state.lock() {
             State::Ready(_) => None,
             State::Running(server) => Some(Arc::clone(server)),
             State::Stopped(server) => server.clone(),
-        };
+        }
+    }
+
+    /// Waits for the connections and the threads. Called without the GIL. False: the time ran out.
+    fn wait_until(&self, deadline: Instant) -> bool {
         let remaining = deadline.saturating_duration_since(Instant::now());
-        let connections_ended = server.is_none_or(|server| server.wait(remaining));
+        let connections_ended = self.server().is_none_or(|server| server.wait(remaining));
         let mut threads = self.threads.lock();
         let result = self.thread_ended.wait_while_until(&mut threads, |threads| *threads > 0, deadline);
         connections_ended && !result.timed_out()
@@ -201,17 +205,29 @@ impl Server {
             // Nothing of it runs here.
             return Ok(true);
         }
-        if !close::may_be_sent(code) {
-            return Err(PyValueError::new_err(format!("{code} is no close code that may be sent")));
-        }
-        if reason.len() > close::MAX_REASON_BYTES {
-            return Err(PyValueError::new_err("the reason of a Close has at most 123 bytes"));
-        }
-        let timeout = Duration::try_from_secs_f64(timeout.clamp(0.0, 1e9))
-            .map_err(|_| PyValueError::new_err("the timeout is not a number"))?;
+        check_close(code, reason)?;
+        let deadline = Instant::now() + seconds("timeout", timeout)?;
         self.core.begin_stop(code, reason);
-        let deadline = Instant::now() + timeout;
         Ok(runtime::detached(py, || self.core.wait_until(deadline)))
+    }
+
+    /// Brings everything to its end without haste; the threads go on. `stop` makes haste.
+    #[pyo3(signature = (code=1001, reason="", spread=0.0, linger=0.0))]
+    fn drain(&self, code: u16, reason: &str, spread: f64, linger: f64) -> PyResult<()> {
+        self.core.check_process()?;
+        check_close(code, reason)?;
+        let (spread, linger) = (seconds("spread", spread)?, seconds("linger", linger)?);
+        if let Some(server) = self.core.server() {
+            server.drain(code, reason, spread, linger);
+        }
+        Ok(())
+    }
+
+    /// Waits until every connection has ended and nothing is accepted any more. False: the time ran out.
+    fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        self.core.check_process()?;
+        let timeout = seconds("timeout", timeout)?;
+        Ok(runtime::detached(py, || self.core.server().is_none_or(|server| server.wait(timeout))))
     }
 
     /// What was refused below the application since the last call; waits until something was. None: it has stopped.
@@ -265,6 +281,22 @@ impl Server {
     fn spawn(&self, py: Python<'_>) -> PyResult<()> {
         call::call(self.spawn.bind(py), &PyTuple::empty(py), None).map(drop)
     }
+}
+
+fn check_close(code: u16, reason: &str) -> PyResult<()> {
+    if !close::may_be_sent(code) {
+        return Err(PyValueError::new_err(format!("{code} is no close code that may be sent")));
+    }
+    if reason.len() > close::MAX_REASON_BYTES {
+        return Err(PyValueError::new_err("the reason of a Close has at most 123 bytes"));
+    }
+    Ok(())
+}
+
+/// A time as Python tells it; one below zero is none, and one beyond all use is cut.
+fn seconds(name: &str, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds.clamp(0.0, 1e9))
+        .map_err(|_| PyValueError::new_err(format!("the {name} is not a number")))
 }
 
 /// What happened, how often, and whose address and what it was in particular the last time.

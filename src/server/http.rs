@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header, request::Parts};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use memchr::{memchr, memmem};
@@ -32,6 +32,7 @@ use super::{
     notices::{Notice, Notices},
     pipe::ReplyBody,
     reply::{Answer, ClientGone, Reply, plain},
+    shutdown::{Stage, asked_to_end},
     socket::{Patient, Socket},
     sockets::{Registry, Sockets},
 };
@@ -58,18 +59,18 @@ pub(super) struct Host {
     pub(super) notices: Arc<Notices>,
 }
 
-/// Serves one client until its connection has ended. `closing` tells when to end after the exchange in flight.
-pub(super) async fn serve(host: Host, socket: Socket, mut closing: watch::Receiver<bool>) {
+/// Serves one client until its connection has ended. `stage` tells when to end after the exchange in flight.
+pub(super) async fn serve(host: Host, socket: Socket, stage: watch::Receiver<Stage>) {
     let link = Arc::new(Link::default());
     let builder = builder(&host.config);
     let patient = Patient::new(socket, host.config.write_timeout, Arc::clone(&link));
     let requests = Requests::new(host, &patient, Arc::clone(&link));
     let mut connection = builder.serve_connection(TokioIo::new(patient), requests);
     let outcome = {
-        let mut asked_to_close = pin!(closing.wait_for(|closing| *closing));
+        let mut asked_to_end = pin!(asked_to_end(stage, &link));
         let mut told = false;
         poll_fn(|context| {
-            if !told && asked_to_close.as_mut().poll(context).is_ready() {
+            if !told && asked_to_end.as_mut().poll(context).is_ready() {
                 told = true;
                 // A WebSocket in the making gets its Close from the registry; hyper would drop an unflushed 101.
                 if !link.is_upgraded() {
@@ -99,6 +100,7 @@ fn builder(config: &ServerConfig) -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_header_size(config.max_header_bytes)
+        .keep_alive(config.keep_alive)
         // A client may shut its sending side down behind its request and still wants the answer.
         .half_close(true);
     // Set, it costs an allocation for each request.
@@ -239,7 +241,7 @@ impl Service<Request<Incoming>> for Requests {
         let verdict = self.link.verdict().filter(|(judged, _)| *judged == number);
         let inspected = match verdict {
             Some((_, violation)) => Err(Refusal::Request(violation.status, violation.reason)),
-            None => inspect(&exchange, self.host.config.max_request_line_bytes),
+            None => inspect(&exchange, &self.host.config),
         };
         match inspected {
             Ok(handshake) => {
@@ -300,10 +302,14 @@ impl Refusal {
 }
 
 /// The handshake if the request is one, or why the application never sees it.
-fn inspect(exchange: &Exchange, max_request_line_bytes: usize) -> Result<Option<Handshake>, Refusal> {
+fn inspect(exchange: &Exchange, config: &ServerConfig) -> Result<Option<Handshake>, Refusal> {
     let head = &exchange.head;
-    if request_line_bytes(head) > max_request_line_bytes {
+    if request_line_bytes(head) > config.max_request_line_bytes {
         return Err(Refusal::Request(StatusCode::URI_TOO_LONG, "The request line is too long."));
+    }
+    if config.max_header_field_bytes.is_some_and(|most| field_bytes(head) > most) {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Refusal::Request(status, "A header field is too long."));
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     if !target.is_ascii() || (target == "*" && head.method != Method::OPTIONS) {
@@ -357,6 +363,12 @@ fn request_line_bytes(head: &Parts) -> usize {
     head.method.as_str().len() + target + "  HTTP/1.1".len()
 }
 
+/// Of the longest `Name: value` with its line end.
+fn field_bytes(head: &Parts) -> usize {
+    let bytes = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    head.headers.iter().map(bytes).max().unwrap_or_default()
+}
+
 /// Waits for the application's answer.
 struct Answering {
     answer: oneshot::Receiver<Answer>,
@@ -368,7 +380,12 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let response = match ready!(Pin::new(&mut self.answer).poll(context)) {
-            Ok(Answer::Response(response)) => response,
+            Ok(Answer::Response(mut response)) => {
+                if self.link.ends_after_response() {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            }
             Ok(Answer::Upgrade(head, upgraded)) => {
                 self.link.upgrade(upgraded);
                 head.map(|()| ReplyBody::empty())

@@ -18,6 +18,8 @@ pub(super) struct Link {
     stalled: AtomicBool,
     /// A response whose end only the close tells was given up.
     cut_off: AtomicBool,
+    /// The server is about to stop: no request follows the next response.
+    ending: AtomicBool,
     /// The first head that will not do, known before hyper has parsed it.
     verdict: OnceLock<Verdict>,
     /// The WebSocket this connection becomes once the 101 is written.
@@ -49,6 +51,14 @@ impl Link {
 
     pub(super) fn was_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn end_after_response(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn ends_after_response(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     /// Only the first verdict counts: the connection ends with it.

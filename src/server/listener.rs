@@ -59,6 +59,9 @@ impl From<UnixListener> for Listener {
     }
 }
 
+/// Connections that are accepted of those that wait when the listening socket is closed.
+const LAST: usize = 4096;
+
 /// A listening socket registered with a runtime.
 #[derive(Debug)]
 pub(super) enum AsyncListener {
@@ -74,6 +77,21 @@ impl AsyncListener {
         }
     }
 
+    /// Accepts what waits, without waiting: with the last listening socket of a port those that wait behind it are reset.
+    fn into_waiting(self) -> io::Result<Vec<Socket>> {
+        let listener = match self {
+            Self::Tcp(listener) => socket2::Socket::from(listener.into_std()?),
+            Self::Unix(listener) => socket2::Socket::from(listener.into_std()?),
+        };
+        let mut waiting = Vec::new();
+        while waiting.len() < LAST
+            && let Ok((socket, _)) = listener.accept()
+        {
+            waiting.push(Socket::register(socket)?);
+        }
+        Ok(waiting)
+    }
+
     /// Gives every accepted socket to `serve` until `accepting` turns false; counts failures by `failed`.
     pub(super) async fn run(
         self,
@@ -84,7 +102,7 @@ impl AsyncListener {
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = accepting.wait_for(|accepting| !accepting) => return,
+                _ = accepting.wait_for(|accepting| !accepting) => break,
                 accepted = self.accept() => accepted,
             };
             match accepted {
@@ -98,6 +116,8 @@ impl AsyncListener {
                 }
             }
         }
+        let Ok(waiting) = self.into_waiting() else { return failed() };
+        waiting.into_iter().filter(|socket| socket.set_nodelay().is_ok()).for_each(serve);
     }
 }
 

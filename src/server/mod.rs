@@ -16,6 +16,7 @@ mod notices;
 mod pipe;
 mod places;
 mod reply;
+mod shutdown;
 mod socket;
 mod sockets;
 mod workers;
@@ -32,13 +33,14 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use self::{admission::Admission, http::Host, socket::Socket, sockets::Registry};
+use self::{admission::Admission, http::Host, shutdown::Stage, socket::Socket, sockets::Registry};
 pub use self::{
     app::{App, Exchange},
     body::{BodyError, RequestBody},
     listener::Listener,
     notices::{Notice, Notices, Told},
     reply::{BodyWriter, ClientGone, Reply, WriteError},
+    shutdown::close_in_turn,
     workers::{Job, Slot, ThreadCounts, Workers},
 };
 use crate::config::ServerConfig;
@@ -47,8 +49,9 @@ use crate::config::ServerConfig;
 #[derive(Debug)]
 pub struct Server {
     registry: Arc<Registry>,
+    runtime: tokio::runtime::Handle,
     accepting: watch::Sender<bool>,
-    closing: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     tally: Arc<Tally>,
 }
 
@@ -78,10 +81,10 @@ impl Server {
             notices: Arc::clone(notices),
         };
         let (accepting, _) = watch::channel(true);
-        let (closing, _) = watch::channel(false);
+        let (stage, _) = watch::channel(Stage::Open);
         let tally = Arc::new(Tally::default());
         for listener in listeners {
-            let (host, tally, closing) = (host.clone(), Arc::clone(&tally), closing.clone());
+            let (host, tally, stage) = (host.clone(), Arc::clone(&tally), stage.clone());
             let (admission, notices) = (Arc::clone(&admission), Arc::clone(notices));
             let accepting = accepting.subscribe();
             let counted = Counted::new(&tally, |open| &mut open.listeners);
@@ -89,7 +92,7 @@ impl Server {
                 let serve = |socket: Socket| {
                     let Some((socket, admitted)) = admission.admit(socket) else { return };
                     let counted = Counted::new(&tally, |open| &mut open.connections);
-                    let served = http::serve(host.clone(), socket, closing.subscribe());
+                    let served = http::serve(host.clone(), socket, stage.subscribe());
                     // A panic ends this task alone; unwinding drops the count with it.
                     tokio::spawn(async move {
                         served.await;
@@ -104,19 +107,40 @@ impl Server {
                 drop(counted);
             });
         }
-        Ok(Self { registry, accepting, closing, tally })
+        Ok(Self { registry, runtime: runtime.clone(), accepting, stage, tally })
     }
 
-    /// Closes the listening sockets; connections go on. Never blocks: [`Server::wait`] waits until they are closed.
+    /// Closes the listening sockets; connections go on, and those that wait to be accepted are accepted. Never blocks:
+    /// [`Server::wait`] waits until the sockets are closed.
     pub fn stop_accepting(&self) {
         self.accepting.send_replace(false);
     }
 
     /// Sends every WebSocket, those that open later too, the Close; ends idle HTTP connections at once and the others
-    /// after the response they are at. Never blocks; only the first call's code and reason count.
+    /// after the response they are at. Never blocks; the code and reason of the first call, or of [`Server::drain`], count.
     pub fn close_connections(&self, code: u16, reason: &str) {
         self.registry.close(code, reason);
-        self.closing.send_replace(true);
+        self.stage.send_replace(Stage::Now);
+    }
+
+    /// Brings everything to its end without haste, and closes the listening sockets. The WebSockets are sent the Close one
+    /// after the other within `spread`, those that open later at once. An HTTP connection ends with the response it is at,
+    /// or with that to the request that comes within `linger`: a client may be sending one already. Never blocks;
+    /// [`Server::close_connections`] makes haste. Does nothing if one of the two was called before.
+    pub fn drain(&self, code: u16, reason: &str, spread: Duration, linger: Duration) {
+        self.stop_accepting();
+        let begun = self.stage.send_if_modified(|stage| {
+            let open = *stage == Stage::Open;
+            if open {
+                *stage = Stage::Last(linger);
+            }
+            open
+        });
+        if begun {
+            let connections = self.registry.begin_close(code, reason);
+            let reason = reason.to_owned();
+            self.runtime.spawn(async move { close_in_turn(connections, code, &reason, spread).await });
+        }
     }
 
     /// Waits until every connection has ended and, after [`Server::stop_accepting`], the listening sockets are closed.

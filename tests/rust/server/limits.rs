@@ -65,6 +65,25 @@ fn number_of_fields_at_the_limit_is_taken_and_one_past_it_gets_431() {
 }
 
 #[test]
+fn field_at_the_limit_is_taken_and_one_past_it_gets_431() {
+    let site = limited(ServerConfig { max_header_field_bytes: Some(20), ..Default::default() });
+    let request = |length: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(length));
+    // "X: ", fifteen and the line end.
+    assert_eq!(site.connect().send(request(15)).receive().body, "in");
+    let text = site.connect().send(request(16)).receive_rest().unwrap();
+    assert!(text.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{text}");
+}
+
+#[test]
+fn without_keep_alive_a_connection_ends_with_its_first_response() {
+    let site = limited(ServerConfig { keep_alive: false, ..Default::default() });
+    let mut client = site.connect();
+    let received = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive();
+    assert_eq!((received.body.as_str(), received.field("connection")), ("in", Some("close")));
+    assert_eq!(client.receive_rest().unwrap(), "");
+}
+
+#[test]
 fn header_section_that_does_not_end_in_time_gets_408() {
     let site = limited(ServerConfig { header_timeout: Duration::from_millis(30), ..Default::default() });
     let text = site.connect().send("GET / HTTP/1.1\r\nHost").receive_rest().unwrap();

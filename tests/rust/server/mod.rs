@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod draining;
 mod faults;
 mod framing;
 mod limits;

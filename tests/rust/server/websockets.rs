@@ -23,8 +23,8 @@ use super::{
 const HANDSHAKE: &str = "GET /socket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 /// "Hello", masked (RFC 6455 section 5.7), and what an echo makes of it.
-const HELLO: &[u8] = &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
-const HELLO_BACK: &[u8] = b"\x81\x05Hello";
+pub(super) const HELLO: &[u8] = &[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+pub(super) const HELLO_BACK: &[u8] = b"\x81\x05Hello";
 
 fn accept(exchange: Exchange, slot: &Slot) -> Connection {
     let head = exchange.handshake.unwrap().response(None, None).unwrap();
@@ -47,7 +47,7 @@ fn echo_until_the_end(connection: &Connection) -> ReceiveError {
 }
 
 /// Echoes on a handshake and tells how each WebSocket ended; answers HTTP with "plain".
-fn echo(config: ServerConfig) -> (Site, mpsc::Receiver<ReceiveError>) {
+pub(super) fn echo(config: ServerConfig) -> (Site, mpsc::Receiver<ReceiveError>) {
     let (sender, ends) = mpsc::sync_channel(64);
     let site = Site::serving(config, move |exchange, slot| {
         if exchange.handshake.is_none() {
@@ -60,7 +60,7 @@ fn echo(config: ServerConfig) -> (Site, mpsc::Receiver<ReceiveError>) {
     (site, ends)
 }
 
-fn upgrade(client: &mut Client) {
+pub(super) fn upgrade(client: &mut Client) {
     client.send(HANDSHAKE);
     assert_eq!(
         client.receive_head(),
