@@ -204,6 +204,12 @@ _TABLE = (
         core=True,
     ),
     Setting(
+        "WEBSOCKET_DRAIN_SECONDS",
+        5.0,
+        "Over how long a gunicorn worker that ends spreads the closing of its sockets.",
+        seconds(zero=True),
+    ),
+    Setting(
         "WEBSOCKET_COMPRESSION",
         False,
         "Messages are compressed for clients that offer it; accept_websocket(compression=…) goes before it.",

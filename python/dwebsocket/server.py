@@ -9,11 +9,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connections
 
 from . import _core
+
+if TYPE_CHECKING:
+    from ._core import AccessLog
 
 GOING_AWAY = 1001
 SERVICE_RESTART = 1012
@@ -89,6 +92,7 @@ class Server:
         listeners: Sequence[socket.socket],
         config: Mapping[str, Any],
         base_environ: Mapping[str, Any] | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         """Prepares the server; nothing is accepted yet.
 
@@ -97,6 +101,7 @@ class Server:
             listeners: bound, listening sockets; they stay the caller's, who closes them after ``stop``.
             config: as ``conf.server_config()`` gives it.
             base_environ: entries of every request's environ.
+            access_log: hears of each exchange; by default a ``RequestLog``.
         """
         self._numbers = itertools.count(1)
         self._core = _core.Server(
@@ -104,7 +109,7 @@ class Server:
             [listener.fileno() for listener in listeners],
             config,
             self._spawn,
-            RequestLog(),
+            access_log or RequestLog(),
             base_environ,
         )
 
@@ -113,6 +118,14 @@ class Server:
         _running.add(self)
         self._core.start()
         threading.Thread(target=self._tell, name="dwebsocket-notices", daemon=True).start()
+
+    def drain(self, code: int, spread: float, linger: float) -> None:
+        """Brings every connection to its end without haste, as ``_core.Server.drain``; ``stop`` ends it."""
+        self._core.drain(code, "", spread, linger)
+
+    def wait(self, timeout: float) -> bool:
+        """Waits until every connection has ended and nothing is accepted. False: the time ran out."""
+        return self._core.wait(timeout)
 
     def stop(self, code: int = GOING_AWAY, reason: str = "", timeout: float = 1.0) -> bool:
         """Closes every socket with ``code``, lets requests end for ``timeout`` seconds and accepts no more.

@@ -21,8 +21,8 @@ RUNSERVER: Final = (
     "Put 'dwebsocket' first in INSTALLED_APPS and run manage.py runserver, whose server carries WebSockets."
 )
 GUNICORN: Final = (
-    "Or run gunicorn with --worker-class gthread, whose sockets are taken over; leave TLS to a proxy "
-    "in front of it, such as nginx."
+    "Or run gunicorn with --worker-class dwebsocket.gunicorn.Worker; leave TLS to a proxy in front of it, "
+    "such as nginx."
 )
 OTHERS: Final = (RUNSERVER, GUNICORN)
 PROXY: Final = (

@@ -18,7 +18,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-pytest_plugins = ["browser", "projects", "demo", "serving", "sockets", "sites", "foreign"]
+pytest_plugins = ["browser", "projects", "demo", "serving", "sockets", "sites", "foreign", "gunicorns"]
 
 GRACE_SECONDS = 5.0
 """How long what a test stopped may take to be gone."""

@@ -69,8 +69,8 @@ class Server:
         return any(re.search(pattern, line) for pattern in (self.request_line, *self.own_lines))
 
 
-def _gunicorn(worker: str, *options: str, **fields: Any) -> Server:
-    """gunicorn with one of its own workers."""
+def _gunicorn(worker: str, *options: str, name: str = "", **fields: Any) -> Server:
+    """gunicorn with one of its own workers, or with ours."""
     binding = (
         "{bin}/gunicorn",
         "project.wsgi",
@@ -79,7 +79,7 @@ def _gunicorn(worker: str, *options: str, **fields: Any) -> Server:
         "--access-logfile=-",
     )
     return Server(
-        f"gunicorn {worker}",
+        name or f"gunicorn {worker}",
         (*binding, "--worker-class", worker, *options),
         address=r"Listening at: http://(.+):(\d+)",
         request_line=r'^127\.0\.0\.1 - - \[.*\] "GET /',
@@ -108,6 +108,7 @@ SERVERS: Final = (
         request_line=_DJANGO_LINE,
         app=True,
     ),
+    _gunicorn("dwebsocket.gunicorn.Worker", name="gunicorn, our worker"),
     Server(
         "stock runserver",
         ("{python}", "manage.py", "runserver", "--noreload", "127.0.0.1:{port}"),
