@@ -101,11 +101,20 @@ fi
 
 pytest=scripts/pytest.sh
 install_all 3.11-3.2 3.11-4.2 3.12-4.2 3.12-5.2 3.13-5.2 3.13-6.1
+
+# The oldest gunicorn that our worker runs under, in front of the one that is installed.
+oldest_gunicorn=target/matrix/gunicorn-23
+if [ ! -d "$oldest_gunicorn" ]; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$oldest_gunicorn" 'gunicorn==23.*'
+fi
+echo "==> Our worker under gunicorn 23"
+PYTHONPATH=$PWD/$oldest_gunicorn .venv/bin/python -m pytest -q -m "not slow" -p no:cacheprovider tests/python/test_gunicorn*.py
+
 run 3.11 3.2 "${old[@]}" "${contract_files[@]}"
 run 3.11 4.2
 # The other servers have been tried on each Django by then; one more Python tells nothing new about them.
 our_server=(--ignore tests/python/contract)
-for file in tests/python/test_{adoption*,origin_servers,unsupported_servers,uwsgi}.py; do
+for file in tests/python/test_{adoption*,gunicorn*,origin_servers,unsupported_servers,uwsgi}.py; do
     our_server+=(--ignore "$file")
 done
 run 3.12 4.2 "${our_server[@]}"

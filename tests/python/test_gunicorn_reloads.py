@@ -120,6 +120,7 @@ def test_rolling_reloads_lose_no_answer_and_no_request(gunicorn: Start, project:
                 running.wait_for_end_of(worker)
             load.wait_for_answers(answered + CLIENTS)
     lines = running.stop()
+    print(f"{len(load.answers)} answers, {dict(load.closes)} closes, {load.requests} requests")
     assert (load.wrong, load.failures) == ([], [])
     assert set(load.answers.values()) == {1}
     # Each client was sent away at each reload, and told to come back.

@@ -14,7 +14,7 @@ import time
 import psutil
 import pytest
 from foreign import echoes, end_of
-from gunicorns import Gunicorn, Start
+from gunicorns import VIEWS, Gunicorn, Start
 from projects import Project
 from sockets import until
 from websockets.sync.client import ClientConnection
@@ -204,6 +204,23 @@ def test_after_max_requests_sockets_get_1012_and_a_new_worker_serves(gunicorn: S
     _, other = running.open()
     assert other != worker
     assert running.get("/echo/") == (200, b"http")
+    running.stop()
+
+
+def test_a_changed_file_closes_sockets_with_1012_at_once(gunicorn: Start, project: Project) -> None:
+    project.settings("WEBSOCKET_DRAIN_SECONDS = 600")
+    running = gunicorn("--reload", "--reload-engine", "poll", "--graceful-timeout", "900")
+    clients = [running.open()[0] for _ in range(3)]
+    (worker,) = running.booted()
+    # The reloader notices only what changes after it has seen the file once.
+    tick = threading.Event()
+    while not any("Worker reloading" in line for line in list(running.stderr.lines)):
+        project.change("views.py", VIEWS.replace('HttpResponse("http")', 'HttpResponse("changed")'))
+        tick.wait(0.2)
+    assert [end_of(client) for client in clients] == [(1012, "")] * 3
+    running.wait_for_end_of(worker)
+    running.wait_for_workers(2)
+    assert running.get("/echo/") == (200, b"changed")
     running.stop()
 
 

@@ -41,8 +41,9 @@ class AccessLog:
     def __init__(self, worker: Any) -> None:
         self._worker = worker
         self._log = worker.log
-        # gunicorn's own class decides by itself whether there is an access log.
-        self._access_log: logging.Logger | None = getattr(worker.log, "access_log", None)
+        # A class of the project's own may have nothing but what gunicorn calls.
+        is_gunicorns = isinstance(worker.log, glogging.Logger)
+        self._access_log: logging.Logger | None = worker.log.access_log if is_gunicorns else None
         own = worker.cfg.access_log_format
         self._closed_format = _CLOSED if own == gunicorn_config.AccessLogFormat.default else own
 
@@ -64,7 +65,7 @@ class AccessLog:
             return
         code, _, by = connection.close_reason or (1006, "", "lost")
         counts = connection.counts
-        if self._access_log is not None and self._access_log.handlers:
+        if self._access_log is not None and self._access_log.hasHandlers():
             environ["dwebsocket.closed_by"] = _BY.get(by, "(lost)")
             environ.update({f"dwebsocket.{name}": count for name, count in counts.items()})
             opened, exchange.response.status = exchange.response.status, str(code)

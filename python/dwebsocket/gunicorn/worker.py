@@ -138,10 +138,11 @@ class Worker(BaseWorker):  # type: ignore[misc]
         orphaned = self.ppid != os.getppid()
         goes_on = not orphaned and (not self._told or self._succession.goes_on(self.age))
         code = SERVICE_RESTART if goes_on else GOING_AWAY
-        patience = max(0.0, self.cfg.graceful_timeout - min(_MARGIN_SECONDS, self.cfg.graceful_timeout / 10))
+        graceful = self.cfg.graceful_timeout
+        patience = max(0.0, graceful - min(_MARGIN_SECONDS, graceful / 10))
         deadline = time.monotonic() + patience
-        # The server has descriptors of its own. A socket that stays open here goes on taking connections, which
-        # nobody else accepts where each worker has its own (reuse_port).
+        # The server has descriptors of its own. A socket that stays open here goes on taking connections,
+        # which nobody else accepts where each worker has its own (reuse_port).
         for listener in self.sockets:
             listener.close()
         # gunicorn's reloader tells nobody, and whoever waits for it has just saved a file.
