@@ -43,6 +43,7 @@ use super::{
     registry::{Registration, Registry},
     signals,
     socket::Socket,
+    stats::{Refusal, Stats},
 };
 use crate::{
     config::ConnectionConfig,
@@ -68,20 +69,21 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Adopted {
     registry: Arc<Registry>,
     runtime: Handle,
+    stats: Arc<Stats>,
 }
 
 impl Adopted {
-    /// None yet; they will be served on `runtime`. To be made once in a process.
+    /// None yet; they will be served on `runtime` and counted in `stats`. To be made once in a process.
     ///
     /// # Errors
     /// The operating system has no descriptor left, or refuses a signal handler.
-    pub fn new(runtime: Handle) -> io::Result<Self> {
+    pub fn new(runtime: Handle, stats: Arc<Stats>) -> io::Result<Self> {
         let registry = Arc::new(Registry::default());
         let entered = runtime.enter();
         let stop = UnixStream::from_std(signals::told_to_stop()?)?;
         drop(entered);
         runtime.spawn(close_when_told(stop, Arc::clone(&registry)));
-        Ok(Self { registry, runtime })
+        Ok(Self { registry, runtime, stats })
     }
 
     /// Prepares to take a socket over. Until [`Adoption::take`] the server can still answer on it.
@@ -110,9 +112,22 @@ impl Adopted {
         let peer = ours.peer_addr().ok().and_then(|address| address.as_socket());
         let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
         let (connection, driver) = open_agreed(config, peer, agreement);
-        let registration = self.registry.add_within(limit, &connection).ok_or(AdoptError::TooMany)?;
-        let runtime = self.runtime.clone();
-        Ok(Adoption { server: socket, ours, servers_end, our_end, connection, driver, registration, runtime })
+        let Some(registration) = self.registry.add_within(limit, &connection) else {
+            self.stats.refused(Refusal::WebSocketsFull);
+            return Err(AdoptError::TooMany);
+        };
+        let (runtime, stats) = (self.runtime.clone(), Arc::clone(&self.stats));
+        Ok(Adoption {
+            server: socket,
+            ours,
+            servers_end,
+            our_end,
+            connection,
+            driver,
+            registration,
+            runtime,
+            stats,
+        })
     }
 
     /// Sends every one, and those that are adopted later, the Close. Never blocks; only the first call counts.
@@ -143,6 +158,7 @@ pub struct Adoption<'a> {
     driver: Driver,
     registration: Registration,
     runtime: Handle,
+    stats: Arc<Stats>,
 }
 
 impl Adoption<'_> {
@@ -152,7 +168,8 @@ impl Adoption<'_> {
     /// # Errors
     /// The runtime cannot watch the socket, or it is no stream socket. It is as it was.
     pub fn take(self, head: Bytes, early: Bytes) -> io::Result<Connection> {
-        let Self { server, ours, servers_end, our_end, connection, driver, registration, runtime } = self;
+        let Self { server, ours, servers_end, our_end, connection, driver, registration, runtime, stats } =
+            self;
         let mode = fcntl_getfl(server)?;
         fcntl_setfl(&servers_end, fcntl_getfl(&servers_end)? | (mode & OFlags::NONBLOCK))?;
         let entered = runtime.enter();
@@ -168,6 +185,7 @@ impl Adoption<'_> {
                 return Err(error);
             }
         };
+        connection.count_in(&stats);
         runtime.spawn(discard(our_end));
         runtime.spawn(serve(socket, head, early, driver, registration));
         Ok(connection)

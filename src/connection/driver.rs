@@ -82,6 +82,8 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.lose();
+        // Before anybody can see that it is over.
+        self.shared.count_closed();
         self.shared.finished.close();
     }
 }

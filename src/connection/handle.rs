@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::AddAssign,
     os::fd::RawFd,
     sync::{Arc, Weak},
     time::Duration,
@@ -14,16 +15,13 @@ use super::{
     driver::Driver,
     mailbox::{PutError, TakeError},
     shared::Shared,
+    stats::Stats,
     waker::Wake,
 };
 use crate::{
     config::ConnectionConfig,
     error::{CloseReason, Fault, ReceiveError, SendError},
-    wire::{
-        close::{GOING_AWAY, TRY_AGAIN_LATER},
-        message::Message,
-        offer::Agreement,
-    },
+    wire::{close::GOING_AWAY, message::Message, offer::Agreement},
 };
 
 /// How long a sender waits for room in the outbox.
@@ -149,7 +147,7 @@ impl Connection {
             }
             Err(PutError::Full(_)) => {
                 shared.tally.dropped(usize::from(is_message));
-                shared.close(TRY_AGAIN_LATER, "the client reads too slowly");
+                shared.close_slow_client();
                 Err(SendError::SlowClient)
             }
         }
@@ -274,6 +272,16 @@ impl Connection {
         self.shared().tally.counts()
     }
 
+    /// Counts it among the WebSockets of a process. Only the first call counts.
+    pub fn count_in(&self, stats: &Arc<Stats>) {
+        stats.opened(&self.0.shared);
+    }
+
+    /// What tells it from the others that are counted with it, as in [`super::stats::OpenSocket`]; `None`: it is not counted.
+    pub fn identity(&self) -> Option<u64> {
+        self.shared().identity()
+    }
+
     /// For a list of connections that must not keep them open.
     pub fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.0))
@@ -335,4 +343,14 @@ pub struct Counts {
     pub sent_bytes: u64,
     /// Messages that were not queued, or dropped from the queue by the slow-client policy.
     pub dropped_messages: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.received_messages += other.received_messages;
+        self.received_bytes += other.received_bytes;
+        self.sent_messages += other.sent_messages;
+        self.sent_bytes += other.sent_bytes;
+        self.dropped_messages += other.dropped_messages;
+    }
 }

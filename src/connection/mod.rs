@@ -23,6 +23,8 @@ mod shared;
 mod signals;
 #[cfg(not(loom))]
 pub(crate) mod socket;
+#[cfg(not(loom))]
+pub mod stats;
 mod sync;
 pub mod turnstile;
 pub mod waker;

@@ -4,8 +4,8 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -17,12 +17,13 @@ use super::{
     handle::{Counts, Patience},
     mailbox::{Mailbox, PutError},
     readiness::Readiness,
+    stats::Listing,
 };
 use crate::{
     config::{ConnectionConfig, SlowClient},
     error::{CloseReason, ClosedBy, Fault, ReceiveError},
     wire::{
-        close::{ABNORMAL, CloseFrame},
+        close::{ABNORMAL, CloseFrame, TRY_AGAIN_LATER},
         frame,
         message::Message,
         offer::Agreement,
@@ -46,7 +47,10 @@ pub(super) struct Shared {
     /// Closed when the driver has let go of the socket.
     pub(super) finished: Mailbox<Infallible>,
     pub(super) readiness: Readiness,
-    pub(super) tally: Tally,
+    /// Apart, because who sums up reads it longer than there is anybody who shares the rest.
+    pub(super) tally: Arc<Tally>,
+    /// There if it is counted in the sums of a process.
+    listing: OnceLock<Listing>,
     pub(super) agreement: Option<Agreement>,
     /// There if permessage-deflate was agreed on; boxed, because most connections have none.
     pub(super) compression: Option<Box<Compression>>,
@@ -79,7 +83,8 @@ impl Shared {
             outbox: Mailbox::new(OUTBOX_FRAMES, config.outbox_bytes),
             finished: Mailbox::new(1, 0),
             readiness: Readiness::default(),
-            tally: Tally::default(),
+            tally: Arc::default(),
+            listing: OnceLock::new(),
             agreement,
             compression,
             ending: Mutex::default(),
@@ -112,11 +117,34 @@ impl Shared {
         self.outbox.put_now(frame).map(|()| size)
     }
 
-    /// Ends it from this side: the queue is written, then a Close with `code` and `reason`.
-    pub(super) fn close(&self, code: u16, reason: &str) {
+    /// Ends it from this side: the queue is written, then a Close with `code` and `reason`. False: it has ended already.
+    pub(super) fn close(&self, code: u16, reason: &str) -> bool {
         let close = CloseFrame { code, reason: reason.to_owned() };
         let close_frame = frame::encode_close(Some(&close));
-        self.end(CloseReason { code, reason: close.reason, by: ClosedBy::Us }, Some(close_frame));
+        self.end(CloseReason { code, reason: close.reason, by: ClosedBy::Us }, Some(close_frame))
+    }
+
+    /// Ends it because the client takes too little.
+    pub(super) fn close_slow_client(&self) {
+        if self.close(TRY_AGAIN_LATER, "the client reads too slowly") {
+            self.tally.slow.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// From now on it is counted there. False: it is counted somewhere already.
+    pub(super) fn count_in(&self, listing: Listing) -> bool {
+        self.listing.set(listing).is_ok()
+    }
+
+    pub(super) fn identity(&self) -> Option<u64> {
+        self.listing.get().map(Listing::identity)
+    }
+
+    /// The driver is about to let go of the socket, and knows why.
+    pub(super) fn count_closed(&self) {
+        if let Some(listing) = self.listing.get() {
+            listing.closed(self.reason_or_lost().code);
+        }
     }
 
     /// Nothing more can come from the peer or go to it.
@@ -132,10 +160,11 @@ impl Shared {
     }
 
     /// Closes both mailboxes for a reason, which is known before anybody can see that they are closed. Only the first
-    /// reason counts, and what is told of it.
-    fn end(&self, reason: CloseReason, close_frame: Option<Bytes>) {
-        self.set_ending(reason, close_frame, None);
+    /// reason counts, and what is told of it; false: there was one.
+    fn end(&self, reason: CloseReason, close_frame: Option<Bytes>) -> bool {
+        let is_first = self.set_ending(reason, close_frame, None);
         self.close_mailboxes();
+        is_first
     }
 
     fn close_mailboxes(&self) {
@@ -151,11 +180,13 @@ impl Shared {
         self.close_inbox();
     }
 
-    fn set_ending(&self, reason: CloseReason, close_frame: Option<Bytes>, fault: Option<Fault>) {
+    fn set_ending(&self, reason: CloseReason, close_frame: Option<Bytes>, fault: Option<Fault>) -> bool {
         let mut ending = self.ending.lock();
-        if ending.reason.is_none() {
+        let is_first = ending.reason.is_none();
+        if is_first {
             *ending = Ending { reason: Some(reason), close_frame, fault };
         }
+        is_first
     }
 
     fn close_inbox(&self) {
@@ -226,6 +257,14 @@ impl Shared {
     }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(listing) = self.listing.get() {
+            listing.forgotten();
+        }
+    }
+}
+
 fn lost() -> CloseReason {
     CloseReason { code: ABNORMAL, reason: String::new(), by: ClosedBy::Lost }
 }
@@ -239,6 +278,7 @@ pub(super) struct Tally {
     sent_messages: AtomicU64,
     sent_bytes: AtomicU64,
     dropped_messages: AtomicU64,
+    slow: AtomicBool,
 }
 
 impl Tally {
@@ -258,6 +298,11 @@ impl Tally {
 
     pub(super) fn dropped(&self, messages: usize) {
         self.dropped_messages.fetch_add(messages as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it was closed because the client took too little.
+    pub(super) fn was_too_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
     }
 
     pub(super) fn counts(&self) -> Counts {

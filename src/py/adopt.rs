@@ -16,7 +16,7 @@ use pyo3::{
     types::{PyBytes, PyDict, PyMapping, PyString, PyTuple},
 };
 
-use super::{call, config::Settings, exceptions, runtime, websocket::Upgrade};
+use super::{call, config::Settings, exceptions, runtime, stats, websocket::Upgrade};
 use crate::{
     config::ConnectionConfig,
     connection::{Connection, adopt::Adopted},
@@ -139,7 +139,7 @@ fn adopted(py: Python<'_>, io_threads: usize) -> PyResult<Arc<Adopted>> {
     if let Some(adopted) = current() {
         return Ok(adopted);
     }
-    let made = Arc::new(Adopted::new(runtime::handle(py, io_threads)?.clone())?);
+    let made = Arc::new(Adopted::new(runtime::handle(py, io_threads)?.clone(), stats::current(py))?);
     *ADOPTED.lock() = Some((process::id(), Arc::clone(&made)));
     Ok(made)
 }

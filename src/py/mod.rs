@@ -10,6 +10,7 @@ mod json;
 mod log;
 mod runtime;
 mod server;
+mod stats;
 mod websocket;
 mod wsgi;
 
@@ -25,5 +26,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<wsgi::FileWrapper>()?;
     module.add_function(wrap_pyfunction!(adopt::adopt, module)?)?;
     module.add_function(wrap_pyfunction!(json::to_json, module)?)?;
+    module.add_function(wrap_pyfunction!(stats::stats, module)?)?;
+    module.add_function(wrap_pyfunction!(stats::open_sockets, module)?)?;
+    module.add_function(wrap_pyfunction!(stats::count_refusal, module)?)?;
     module.add_function(wrap_pyfunction!(server::shutdown, module)?)
 }

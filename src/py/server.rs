@@ -19,12 +19,12 @@ use pyo3::{
 use super::{
     adopt, call,
     config::Settings,
-    log, runtime,
+    log, runtime, stats,
     wsgi::{Service, Template},
 };
 use crate::{
     config::ServerConfig,
-    server::{self, Job, Listener, Notice, Notices, Told, Workers},
+    server::{self, Job, Listener, Notice, Notices, ThreadCounts, Told, Workers},
     wire::close,
 };
 
@@ -110,6 +110,11 @@ impl Core {
         server
     }
 
+    /// Open TCP connections.
+    fn connections(&self) -> usize {
+        self.server().map_or(0, |server| server.connections())
+    }
+
     /// The server, once it was started.
     fn server(&self) -> Option<Arc<server::Server>> {
         match &*self.state.lock() {
@@ -144,7 +149,7 @@ impl Server {
         let template = Template::new(application.py(), base_environ)?;
         let Settings { server: config, io_threads } = Settings::parse(config)?;
         let listeners = listeners.into_iter().map(duplicate).collect::<PyResult<_>>()?;
-        let notices = Arc::new(Notices::default());
+        let notices = Arc::new(Notices::counting(stats::current(application.py())));
         let core = Core {
             workers: Workers::new(&config, Arc::clone(&notices)),
             notices,
@@ -246,10 +251,7 @@ impl Server {
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.core.check_process()?;
         let threads = self.core.workers.counts();
-        let connections = match &*self.core.state.lock() {
-            State::Ready(_) | State::Stopped(None) => 0,
-            State::Running(server) | State::Stopped(Some(server)) => server.connections(),
-        };
+        let connections = self.core.connections();
         let counts = PyDict::new(py);
         counts.set_item("http_threads", threads.http)?;
         counts.set_item("websocket_threads", threads.websockets)?;
@@ -297,6 +299,23 @@ fn check_close(code: u16, reason: &str) -> PyResult<()> {
 fn seconds(name: &str, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds.clamp(0.0, 1e9))
         .map_err(|_| PyValueError::new_err(format!("the {name} is not a number")))
+}
+
+/// Threads in use, and open TCP connections, of all servers of this process.
+pub(super) fn in_use(_py: Python<'_>) -> (ThreadCounts, usize) {
+    let servers: Vec<_> = STARTED.lock().iter().filter_map(Weak::upgrade).collect();
+    let here = process::id();
+    let mut sum = (ThreadCounts::default(), 0);
+    for core in servers.iter().filter(|core| core.process == here) {
+        let (threads, counts) = (&mut sum.0, core.workers.counts());
+        threads.idle += counts.idle;
+        threads.http += counts.http;
+        threads.http_waiting += counts.http_waiting;
+        threads.handshakes_waiting += counts.handshakes_waiting;
+        threads.websockets += counts.websockets;
+        sum.1 += core.connections();
+    }
+    sum
 }
 
 /// What happened, how often, and whose address and what it was in particular the last time.

@@ -320,6 +320,11 @@ impl PyConnection {
     }
 
     #[getter]
+    fn identity(&self) -> Option<u64> {
+        self.connection.identity()
+    }
+
+    #[getter]
     fn peer(&self) -> &str {
         self.connection.peer()
     }

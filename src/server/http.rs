@@ -168,6 +168,7 @@ impl Requests {
             registry: Arc::clone(&host.registry),
             config: Arc::clone(&host.config.connection),
             peer: peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string()),
+            stats: Arc::clone(host.notices.stats()),
         });
         Self { host, peer, local, link, sockets, heads: Cell::new(0) }
     }

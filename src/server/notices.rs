@@ -5,10 +5,13 @@
 
 use std::{
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
+
+use crate::connection::stats::{Refusal, Stats};
 
 /// What repeats itself is told of after so much time, with its count.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -41,6 +44,25 @@ pub enum Notice {
     BadRequest,
     /// A connection could not be accepted for want of descriptors or memory.
     AcceptFailed,
+}
+
+impl Notice {
+    /// What it counts as in the sums of the process; `None`: a connection that could not be accepted.
+    fn refusal(self) -> Option<Refusal> {
+        Some(match self {
+            Self::HttpBusy => Refusal::HttpBusy,
+            Self::WebSocketsFull => Refusal::WebSocketsFull,
+            Self::ConnectionsFull => Refusal::ConnectionsFull,
+            Self::AddressFull => Refusal::AddressFull,
+            Self::RequestLineTooLong => Refusal::RequestLineTooLong,
+            Self::HeaderTooLarge => Refusal::HeaderTooLarge,
+            Self::TooManyHeaders => Refusal::TooManyHeaders,
+            Self::HeaderTimedOut => Refusal::HeaderTimedOut,
+            Self::BodyTooLarge => Refusal::BodyTooLarge,
+            Self::BadRequest => Refusal::BadRequest,
+            Self::AcceptFailed => return None,
+        })
+    }
 }
 
 const KINDS: [Notice; 11] = [
@@ -77,6 +99,7 @@ pub struct Notices {
     pause: Duration,
     state: Mutex<State>,
     changed: Condvar,
+    stats: Arc<Stats>,
 }
 
 #[derive(Debug, Default)]
@@ -118,11 +141,25 @@ impl Default for Notices {
 impl Notices {
     /// `pause` is the time between two answers of [`Notices::take`], five seconds by default.
     pub fn new(pause: Duration) -> Self {
-        Self { pause, state: Mutex::default(), changed: Condvar::new() }
+        Self { pause, state: Mutex::default(), changed: Condvar::new(), stats: Arc::default() }
+    }
+
+    /// Notices of a server that counts in the sums of its process.
+    pub fn counting(stats: Arc<Stats>) -> Self {
+        Self { stats, ..Self::default() }
+    }
+
+    /// Where the server counts.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
     }
 
     /// Counts one. An address of IPv4 is told alike however it is written; `detail` is cut to 200 bytes.
     pub fn note(&self, notice: Notice, address: Option<IpAddr>, detail: &str) {
+        match notice.refusal() {
+            Some(refusal) => self.stats.refused(refusal),
+            None => self.stats.accept_failed(),
+        }
         let mut state = self.state.lock();
         let entry = &mut state.entries[notice as usize];
         entry.count = entry.count.saturating_add(1);

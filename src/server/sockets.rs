@@ -7,7 +7,7 @@ use bytes::Bytes;
 pub(super) use crate::connection::registry::Registry;
 use crate::{
     config::ConnectionConfig,
-    connection::{self, Connection, Driver, registry::Registration, socket::Socket},
+    connection::{self, Connection, Driver, registry::Registration, socket::Socket, stats::Stats},
     wire::offer::Agreement,
 };
 
@@ -17,12 +17,14 @@ pub(super) struct Sockets {
     pub(super) registry: Arc<Registry>,
     pub(super) config: Arc<ConnectionConfig>,
     pub(super) peer: String,
+    pub(super) stats: Arc<Stats>,
 }
 
 impl Sockets {
     pub(super) fn open(&self, agreement: Option<Agreement>) -> (Connection, Upgraded) {
         let config = Arc::clone(&self.config);
         let (connection, driver) = connection::open_agreed(config, self.peer.clone(), agreement);
+        connection.count_in(&self.stats);
         let registration = self.registry.add(&connection);
         (connection, Upgraded { driver, registration })
     }

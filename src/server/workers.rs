@@ -21,7 +21,7 @@ use super::{
     places::{Kind, Limits, Places},
     reply::refuse,
 };
-use crate::config::ServerConfig;
+use crate::{config::ServerConfig, connection::stats::Refusal};
 
 /// An [`App`] that hands each exchange to a thread waiting in [`Workers::take`].
 #[derive(Debug)]
@@ -136,6 +136,7 @@ impl Workers {
         let (waiting, idle) = places.stop();
         drop(places);
         for exchange in waiting {
+            self.shared.notices.stats().refused(Refusal::Stopping);
             refuse_busy(exchange);
         }
         for seat in idle {
@@ -155,7 +156,9 @@ impl App for Workers {
         if let Err(refused) = places.admit(exchange) {
             let stopping = places.stopping;
             drop(places);
-            if !stopping {
+            if stopping {
+                self.shared.notices.stats().refused(Refusal::Stopping);
+            } else {
                 let full =
                     if refused.handshake.is_some() { Notice::WebSocketsFull } else { Notice::HttpBusy };
                 let address = refused.peer.map(|peer| peer.ip());

@@ -63,7 +63,7 @@ fn rest(mut stream: impl Read) -> Vec<u8> {
 #[test]
 fn the_client_gets_the_head_and_the_websocket_and_nothing_of_the_server() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (mut server, mut client) = accepted();
     let connection = take(&adopted, server.as_fd(), b"");
     expect(&client, &HEAD);
@@ -81,7 +81,7 @@ fn the_client_gets_the_head_and_the_websocket_and_nothing_of_the_server() {
 #[test]
 fn the_server_reads_the_end_and_writes_closes_and_shuts_down_as_it_likes() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (mut server, client) = accepted();
     let connection = take(&adopted, server.as_fd(), b"");
     let response = vec![b'x'; 1 << 20];
@@ -98,7 +98,7 @@ fn the_server_reads_the_end_and_writes_closes_and_shuts_down_as_it_likes() {
 #[test]
 fn the_servers_descriptor_keeps_number_mode_and_flags() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     for nonblocking in [false, true] {
         let (mut server, _client) = accepted();
         server.set_nonblocking(nonblocking).unwrap();
@@ -114,7 +114,7 @@ fn the_servers_descriptor_keeps_number_mode_and_flags() {
 #[test]
 fn what_the_server_has_read_already_comes_before_what_it_has_not() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (server, mut client) = accepted();
     client.write_all(b"llo").unwrap();
     let connection = take(&adopted, server.as_fd(), b"\x81\x85\0\0\0\0he");
@@ -124,7 +124,7 @@ fn what_the_server_has_read_already_comes_before_what_it_has_not() {
 #[test]
 fn an_adoption_that_is_not_taken_leaves_the_socket_to_the_server() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (mut server, mut client) = accepted();
     drop(adopted.prepare(server.as_fd(), quiet(), None, 1).unwrap());
     assert_eq!(adopted.count(), 0);
@@ -140,7 +140,7 @@ fn an_adoption_that_is_not_taken_leaves_the_socket_to_the_server() {
 #[test]
 fn an_adoption_that_fails_leaves_the_socket_as_it_was() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
     let before = fcntl_getfl(&server).unwrap();
     let adoption = adopted.prepare(server.as_fd(), quiet(), None, 1).unwrap();
@@ -155,7 +155,7 @@ fn an_adoption_that_fails_leaves_the_socket_as_it_was() {
 #[test]
 fn as_many_are_adopted_as_the_limit_says_and_one_more_is_refused() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (server, client) = accepted();
     let connection = take(&adopted, server.as_fd(), b"");
     let (next, _other) = accepted();
@@ -171,7 +171,7 @@ fn as_many_are_adopted_as_the_limit_says_and_one_more_is_refused() {
 #[test]
 fn closing_all_closes_those_that_are_open_and_those_that_come_later() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (server, client) = accepted();
     let _connection = take(&adopted, server.as_fd(), b"");
     adopted.close(1001, "");
@@ -187,7 +187,7 @@ fn closing_all_closes_those_that_are_open_and_those_that_come_later() {
 #[test]
 fn a_client_that_has_left_already_gives_a_connection_that_is_lost() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (server, client) = accepted();
     socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     drop(client);
@@ -199,7 +199,7 @@ fn a_client_that_has_left_already_gives_a_connection_that_is_lost() {
 #[test]
 fn a_unix_socket_is_adopted_as_well() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (server, mut client) = UnixStream::pair().unwrap();
     let connection = take(&adopted, server.as_fd(), b"");
     expect(&client, &HEAD);
@@ -211,7 +211,7 @@ fn a_unix_socket_is_adopted_as_well() {
 #[test]
 fn its_tasks_end_when_the_websocket_and_the_server_are_done() {
     let runtime = runtime();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
     let (server, client) = accepted();
     let connection = take(&adopted, server.as_fd(), b"");
     expect(&client, &HEAD);

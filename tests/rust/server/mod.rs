@@ -11,6 +11,7 @@ mod notices;
 mod requests;
 mod responses;
 mod site;
+mod stats;
 mod stopping;
 mod volume;
 mod websockets;
