@@ -1,5 +1,6 @@
 """WebSockets for ordinary synchronous Django views."""
 
 from .decorators import accept_websocket, require_websocket
+from .introspection import Stats, stats
 
-__all__ = ("accept_websocket", "require_websocket")
+__all__ = ("Stats", "accept_websocket", "require_websocket", "stats")

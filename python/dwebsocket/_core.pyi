@@ -11,7 +11,10 @@ __all__ = [
     "Upgrade",
     "__version__",
     "adopt",
+    "count_refusal",
+    "open_sockets",
     "shutdown",
+    "stats",
     "to_json",
 ]
 
@@ -124,6 +127,9 @@ class Connection:
 
         Those that came behind a message that waits to be taken stay.
         """
+    @property
+    def identity(self) -> int | None:
+        """Tells it from every other one that this process has opened; as in ``open_sockets``."""
     @property
     def peer(self) -> str:
         """The peer's address, for logs."""
@@ -266,6 +272,29 @@ def adopt(
         ValueError: it has a body, or fields that are not of HTTP; a setting out of bounds; a negative
             descriptor.
         TypeError: a setting that does not exist, or is of the wrong type.
+    """
+
+def stats() -> dict[str, Any]:
+    """The figures of this process: its servers and adopted sockets together, also those that have ended.
+
+    Returns:
+        The attributes of ``dwebsocket.Stats`` by name.
+    """
+
+def open_sockets() -> list[dict[str, Any]]:
+    """The open WebSockets of this process, oldest first.
+
+    Returns:
+        Of each ``identity``, ``peer``, ``age_seconds``, the five of ``Connection.counts``, what waits for the
+        view (``inbox_messages``, ``inbox_bytes``) and for the client (``outbox_messages``, ``outbox_bytes``),
+        and ``closing``: the code it is about to close with, else None.
+    """
+
+def count_refusal(reason: str) -> None:
+    """Counts a handshake that Python refuses, for ``stats``.
+
+    Raises:
+        ValueError: there is no such reason.
     """
 
 def to_json(value: object) -> str:

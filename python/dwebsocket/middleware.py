@@ -11,7 +11,7 @@ from django.http import Http404, HttpResponse
 from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
-from . import conf, notices, origin, unsupported
+from . import _core, conf, notices, origin, unsupported
 from .exceptions import ConnectionClosed, InvalidHandshake, TooManyConnections
 
 logger = logging.getLogger("dwebsocket")
@@ -90,11 +90,13 @@ class WebSocketMiddleware:
         except unsupported.UnsupportedServer as error:
             return unsupported.response(error, request.get_full_path(), request.META.get("HTTP_ACCEPT", ""))
         except ValueError as error:
+            _core.count_refusal("bad_request")
             invalid = error if isinstance(error, InvalidHandshake) else InvalidHandshake(str(error))
             response = _plain("This is not a valid WebSocket handshake.", invalid.status, invalid.fields)
             return _logged(request, response, str(error))
         if websocket is not None:
             if refusal := origin.refusal(request):
+                _core.count_refusal("origin")
                 return refusal
             request.websocket = websocket
             request.is_websocket = IsWebSocket(True)
@@ -117,6 +119,7 @@ class WebSocketMiddleware:
         if getattr(view, OPENS_ITSELF, False):
             return None
         if not (getattr(view, "accept_websocket", False) or conf.get("WEBSOCKET_ACCEPT_ALL")):
+            _core.count_refusal("not_for_view")
             who = notices.shown_path(request), request.META.get("REMOTE_ADDR", "")
             logger.debug("WebSocket %s of %s refused with 400: not for this view", *who)
             return _plain("This view takes no WebSockets.")

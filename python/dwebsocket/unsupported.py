@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.http import HttpResponse
 from django.utils.html import format_html, format_html_join
 
-from . import conf
+from . import _core, conf
 
 logger = logging.getLogger("dwebsocket")
 
@@ -119,6 +119,7 @@ def response(error: UnsupportedServer, path: str, accept: str) -> HttpResponse:
         path: of the request, with its query.
         accept: the request's field of that name; with ``DEBUG``, who takes HTML gets a page.
     """
+    _core.count_refusal("unsupported_server")
     logger.error("WebSocket %s refused with %d: %s", path, STATUS, error)
     page = conf.project_value("DEBUG") and "text/html" in accept.lower()
     return HttpResponse(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from . import conf, database, waiting
+from . import conf, database, introspection, waiting
 from .exceptions import ConnectionClosed, SlowClient
 from .notices import SocketLog
 from .protocol import WebSocketProtocol13
@@ -49,6 +49,7 @@ class WebSocket:
         self._upgrade = upgrade
         self._path = "" if request is None else request.path
         self._log = SocketLog(request)
+        self._label = None if request is None else introspection.Label(request)
         self._connection: Connection | None = None
         self._handle: Handle | None = None
         self._token: object = object()
@@ -96,6 +97,8 @@ class WebSocket:
         if self._handle is not None:
             connection.observe_control_frames()
         self._connection = connection
+        if self._label is not None:
+            introspection.label(connection, self._label)
         caller().token = self._token
 
     def wait(self, timeout: float | None = None) -> Message | None:
