@@ -109,6 +109,12 @@ def origins(value: object) -> str | None:
     return "a list of origins such as 'https://example.com' or hosts such as '.example.com', '*', or None"
 
 
+def folder(value: object) -> str | None:
+    """The absolute path of a folder, "auto", or None."""
+    fits = value in (None, "auto") or (isinstance(value, str | os.PathLike) and os.path.isabs(value))
+    return None if fits else "the absolute path of a folder, 'auto', or None"
+
+
 _TABLE = (
     Setting(
         "WEBSOCKET_ACCEPT_ALL",
@@ -327,6 +333,13 @@ _TABLE = (
         whole(1),
         core=True,
     ),
+    Setting(
+        "WEBSOCKET_CONTROL_DIR",
+        "auto",
+        "Folder of the Unix sockets by which manage.py websockets asks the servers; None: they have none. "
+        "'auto': one of this user and project under XDG_RUNTIME_DIR, or where temporary files are.",
+        folder,
+    ),
 )
 
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType({setting.name: setting for setting in _TABLE})
@@ -352,7 +365,7 @@ def get(name: str) -> Any:
     except KeyError:
         pass
     setting = SETTINGS[name]
-    if not settings.configured and not os.environ.get(ENVIRONMENT_VARIABLE):
+    if not has_settings():
         return setting.default
     value = getattr(settings, name, setting.default)
     if demanded := setting.demand(value):
@@ -383,6 +396,11 @@ def names_in_use() -> list[str]:
 def project_value(name: str, default: object = None) -> Any:
     """What the project's settings say under any name, Django's own included, unchecked."""
     return getattr(settings, name, default)
+
+
+def has_settings() -> bool:
+    """Whether there are settings of Django, loaded or to be loaded."""
+    return settings.configured or bool(os.environ.get(ENVIRONMENT_VARIABLE))
 
 
 def _forget(*, setting: str, **_: object) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connections
 
-from . import _core
+from . import _core, watch
 
 if TYPE_CHECKING:
     from ._core import AccessLog
@@ -118,6 +118,7 @@ class Server:
         _running.add(self)
         self._core.start()
         threading.Thread(target=self._tell, name="dwebsocket-notices", daemon=True).start()
+        watch.begin(self)
 
     def drain(self, code: int, spread: float, linger: float) -> None:
         """Brings every connection to its end without haste, as ``_core.Server.drain``; ``stop`` ends it."""
@@ -134,7 +135,10 @@ class Server:
             Whether everything had ended in time. A second call does nothing but wait.
         """
         _running.discard(self)
-        return self._core.stop(code, reason, timeout)
+        try:
+            return self._core.stop(code, reason, timeout)
+        finally:
+            watch.end(self)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -81,6 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
         STATIC_URL="/static/",
         USE_TZ=True,
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        # Each test that wants one has a folder of its own.
+        WEBSOCKET_CONTROL_DIR=None,
     )
     django.setup()
 

@@ -262,6 +262,8 @@ class Project:
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
             "DJANGO_RUNSERVER_HIDE_WARNING": "true",
+            # Where its servers have their control sockets.
+            "XDG_RUNTIME_DIR": str(self.folder.parent),
         }
 
 

@@ -54,6 +54,7 @@ def test_a_setting_is_read_again_after_override_settings() -> None:
         ("WEBSOCKET_COMPRESSION_THRESHOLD_BYTES", 0, "a whole number of at least 1"),
         ("WEBSOCKET_COMPRESSION_WINDOW_BITS", 8, "a whole number from 9 to 15"),
         ("WEBSOCKET_COMPRESSION_WINDOW_BITS", 16, "a whole number from 9 to 15"),
+        ("WEBSOCKET_CONTROL_DIR", "run", "the absolute path of a folder, 'auto', or None"),
         ("WEBSOCKET_FACTORY_CLASS", "Factory", "the dotted path of a class, as a string"),
         ("WEBSOCKET_FACTORY_CLASS", object, "the dotted path of a class, as a string"),
         *(
@@ -79,6 +80,7 @@ def test_a_value_that_will_not_do_is_refused_by_name(name: str, value: object, d
         ("WEBSOCKET_PING_INTERVAL_SECONDS", 0),
         ("WEBSOCKET_SLOW_CLIENT", "drop_oldest"),
         ("WEBSOCKET_ACCEPT_ALL", 1),
+        ("WEBSOCKET_CONTROL_DIR", "/run/site"),
         ("WEBSOCKET_ALLOWED_ORIGINS", "*"),
         ("WEBSOCKET_ALLOWED_ORIGINS", []),
         ("WEBSOCKET_ALLOWED_ORIGINS", ["*", "null", ".example.com", "[::1]:8000"]),

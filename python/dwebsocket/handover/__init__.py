@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import _core, conf, unsupported, waiting
+from .. import _core, conf, unsupported, waiting, watch
 from . import gunicorn, standard, uwsgi
 from .client import Client
 
@@ -47,6 +47,7 @@ def find_upgrade(environ: dict[str, Any]) -> Upgrade | None:
         return upgrade
     client = next(filter(None, (find(environ) for find in FINDERS)), None)
     if client is not None:
+        watch.begin(watch.ADOPTED)
         upgrade = _core.adopt(environ, client.descriptor, partial(_release, client), conf.server_config())
         environ["dwebsocket.upgrade"] = upgrade
         return upgrade
