@@ -20,8 +20,9 @@ WITHOUT_PYTHON_2 ?= skip
 WITHOUT_ADVISORIES ?= fail
 FUZZ_SECONDS ?= 60
 
-.PHONY: help build demo test test-rust test-loom test-python hostile test-matrix contract check lint licences advisories fmt fuzz \
-        miri valgrind bench bench-adoption bench-slow-client clean core video tools uwsgi node cargo-tools packages-test original
+.PHONY: help build demo test test-rust test-loom test-bench test-python hostile test-matrix contract check lint licences advisories \
+        fmt fuzz miri valgrind bench bench-adoption bench-instructions bench-peers bench-slow-client clean core video tools uwsgi node \
+        cargo-tools packages-test original
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,7 +86,7 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3
 
-TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom test-python hostile conformance test-matrix
+TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom test-bench test-python hostile conformance test-matrix
 
 test: ## Set up what the tests need and run them all
 	@scripts/steps.sh "$(MAKE)" build $(TEST_STEPS)
@@ -99,6 +100,11 @@ test-loom: ## Model checks of the mailbox and the turnstile
 	@scripts/need-cargo.sh
 	@echo "==> Loom models"
 	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --release --test loom $(ARGS)
+
+test-bench: ## Tests of the load that peers are compared with
+	@scripts/need-cargo.sh
+	@echo "==> Tests of the side-by-side benchmark's load"
+	@cargo test --quiet --manifest-path benches/peers/Cargo.toml --target-dir target/peers/cargo $(ARGS)
 
 test-python: original ## Python and browser tests in .venv (ARGS= goes to pytest)
 	@echo "==> Python and browser tests"
@@ -122,6 +128,8 @@ lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers, licences
 	@cargo fmt --all --check
 	@cargo clippy --quiet --all-targets -- -D warnings
 	@cargo clippy --quiet --all-targets --no-default-features -- -D warnings
+	@cargo fmt --manifest-path benches/peers/Cargo.toml --check
+	@cargo clippy --quiet --manifest-path benches/peers/Cargo.toml --target-dir target/peers/cargo --all-targets -- -D warnings
 	@if pkg-config --exists opencv4 libturbojpeg; then cargo clippy --quiet -p dwebsocket-rs-video --all-targets -- -D warnings; fi
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -159,6 +167,10 @@ valgrind: ## Signal handlers, adopted sockets and wire under Valgrind
 
 bench: ## Benchmarks of the core (criterion)
 	@cargo bench --no-default-features
+
+bench-peers: core ## Side by side with every peer (ARGS="--only echo --rounds 1 --peers ours,picows", or --help)
+	@scripts/need-cargo.sh
+	@cd benches && ../$(BIN)/python -m peers $(ARGS)
 
 bench-adoption: core ## Echo under servers that are not ours, beside our own
 	@$(BIN)/python benches/adoption.py
