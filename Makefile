@@ -166,7 +166,13 @@ valgrind: ## Signal handlers, adopted sockets and wire under Valgrind
 	@scripts/valgrind.sh
 
 bench: ## Benchmarks of the core (criterion)
-	@cargo bench --no-default-features
+	@cargo bench --no-default-features --bench wire --bench connection $(ARGS)
+
+bench-instructions: ## Instructions of the echo path beside the committed ones (ARGS=--update writes these)
+	@scripts/need-cargo.sh
+	@scripts/packages.sh "counting instructions" valgrind
+	@echo "==> Instructions of the echo path"
+	@$(PYTHON) benches/instructions.py $(ARGS)
 
 bench-peers: core ## Side by side with every peer (ARGS="--only echo --rounds 1 --peers ours,picows", or --help)
 	@scripts/need-cargo.sh
