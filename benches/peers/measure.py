@@ -61,7 +61,8 @@ def measure(case: Case, peer: Peer, environment: Environment, settings: Settings
         Wrong: the peer does not start, answers wrongly or not at all.
     """
     try:
-        with serve(peer, environment.python, settings.limits, settings.server_cores) as server:
+        log = f"{peer.name}-{case.name}.log"
+        with serve(peer, environment.python, settings.limits, settings.server_cores, log) as server:
             _wait_until_up(case, server, settings)
             before, moment = server.usage(), machine.now()
             load_before = _children_cpu()
@@ -128,10 +129,12 @@ def _load(case: Case, peer: Peer, server: Server, settings: Settings) -> dict[st
         "limit_seconds": settings.limit_seconds,
     }
     target = _target(server, path_of(case, peer), case.needs == "deflate")
-    options = {**target, **case.options, **durations}
+    options = {**target, **durations, **case.options}
     if case.load == "idle":
         return _idle(case, options, server, settings)
     measured = _run_load(case.load, options, settings)
+    if measured["count"] == 0:
+        raise Wrong(f"not one within {settings.seconds:g} s")
     if case.load == "slow":
         measured["delivered_percent"] = 100 * measured["delivered_share"]
         measured["sent_percent"] = 100 * measured["sent_share"]

@@ -96,7 +96,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(peer: Peer, python: Path | None, limits: Path, cores: str) -> Iterator[Server]:
+def serve(peer: Peer, python: Path | None, limits: Path, cores: str, log_name: str) -> Iterator[Server]:
     """Starts a peer; it may not be listening yet. At the end it is stopped, gently at first.
 
     Args:
@@ -104,6 +104,7 @@ def serve(peer: Peer, python: Path | None, limits: Path, cores: str) -> Iterator
         python: the interpreter of its environment.
         limits: the program of the limits.
         cores: what `taskset -c` pins it to.
+        log_name: of the file for what it says.
     """
     port = free_port()
     places = {"port": port, "limits": limits, "python": python, "bin": python and python.parent}
@@ -117,7 +118,7 @@ def serve(peer: Peer, python: Path | None, limits: Path, cores: str) -> Iterator
     folder = APPS.parent / peer.folder
     with redis(peer, cores) as (address, parts):
         environ["BENCH_REDIS"] = address
-        with running([*pinned(cores), *command], folder, environ, f"{peer.name}.log") as (process, log):
+        with running([*pinned(cores), *command], folder, environ, log_name) as (process, log):
             yield Server(process, port, log, parts)
 
 

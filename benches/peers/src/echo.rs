@@ -14,8 +14,8 @@ use crate::{
     report::{Meter, Report},
 };
 
-/// Handshakes under way at a time while the clients are opened.
-const AT_ONCE: usize = 32;
+/// Handshakes under way at a time while the clients are opened: Django's runserver lets no more than ten wait.
+const AT_ONCE: usize = 8;
 
 /// What to do.
 #[derive(Clone, Debug, Deserialize)]

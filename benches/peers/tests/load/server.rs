@@ -63,10 +63,10 @@ impl Peer {
 pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
-        length @ 0..=125 => frame.push(length as u8),
+        length @ 0..=125 => frame.push(u8::try_from(length).unwrap()),
         length @ 126..=65535 => {
             frame.push(126);
-            frame.extend_from_slice(&(length as u16).to_be_bytes());
+            frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
         }
         length => {
             frame.push(127);
