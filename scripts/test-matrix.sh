@@ -108,7 +108,7 @@ if [ ! -d "$oldest_gunicorn" ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$oldest_gunicorn" 'gunicorn==23.*'
 fi
 echo "==> Our worker under gunicorn 23"
-PYTHONPATH=$PWD/$oldest_gunicorn .venv/bin/python -m pytest -q -m "not slow" -p no:cacheprovider tests/python/test_gunicorn*.py
+PYTHONPATH=$PWD/$oldest_gunicorn $pytest .venv/bin/python -q -m "not slow" -p no:cacheprovider tests/python/test_gunicorn*.py
 
 run 3.11 3.2 "${old[@]}" "${contract_files[@]}"
 run 3.11 4.2

@@ -106,6 +106,7 @@ class Load:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(500)
 def test_rolling_reloads_lose_no_answer_and_no_request(gunicorn: Start, project: Project) -> None:
     project.settings("WEBSOCKET_DRAIN_SECONDS = 1")
