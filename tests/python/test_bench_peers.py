@@ -212,6 +212,9 @@ Requests/sec:   8424.31
 
 def test_what_wrk_prints_is_read():
     assert measure.wrk_report(WRK) == {"rate": 8424.31, "p50_us": 3700.0, "p99_us": 512.0}
+    # Seconds have one letter and are filled up.
+    slow = WRK.replace("512.00us", "1.26s ")
+    assert measure.wrk_report(slow) == {"rate": 8424.31, "p50_us": 3700.0, "p99_us": 1.26e6}
 
 
 @pytest.mark.parametrize(
@@ -220,6 +223,8 @@ def test_what_wrk_prints_is_read():
 def test_wrk_with_wrong_answers_has_no_figure(line: str):
     with pytest.raises(measure.Wrong, match=re.escape(line.strip())):
         measure.wrk_report(WRK + line)
+    with pytest.raises(measure.Wrong, match="not one answer"):
+        measure.wrk_report(WRK.replace("8424.31", "0.00"))
     with pytest.raises(measure.Wrong, match="wrk printed"):
         measure.wrk_report("")
 

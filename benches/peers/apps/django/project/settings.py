@@ -38,4 +38,6 @@ WEBSOCKET_COMPRESSION = True
 LAYER = os.environ.get("BENCH_LAYER", "channels.layers.InMemoryChannelLayer")
 CHANNEL_LAYERS = {"default": {"BACKEND": LAYER}}
 if "redis" in LAYER:
-    CHANNEL_LAYERS["default"]["CONFIG"] = {"hosts": [os.environ["BENCH_REDIS"]]}
+    # Each consumer waits on a connection of its own, and a pool has only a hundred by itself.
+    host = {"address": os.environ["BENCH_REDIS"], "max_connections": 10000}
+    CHANNEL_LAYERS["default"]["CONFIG"] = {"hosts": [host]}
