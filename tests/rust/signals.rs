@@ -82,7 +82,7 @@ fn the_handlers_there_are_are_called_as_before_and_sockets_close_with_1001() {
     handle(libc::SIGHUP, takes_none as usize, 0);
 
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let adopted = Adopted::new(runtime.handle().clone()).unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), std::sync::Arc::default()).unwrap();
     assert_ne!(handler_of(libc::SIGTERM), takes_info as usize);
     assert_ne!(handler_of(libc::SIGINT), takes_none as usize);
     assert_eq!(handler_of(libc::SIGQUIT), libc::SIG_IGN);
