@@ -38,6 +38,7 @@ WEBSOCKET_COMPRESSION = True
 LAYER = os.environ.get("BENCH_LAYER", "channels.layers.InMemoryChannelLayer")
 CHANNEL_LAYERS = {"default": {"BACKEND": LAYER}}
 if "redis" in LAYER:
-    # Each consumer waits on a connection of its own, and a pool has only a hundred by itself.
-    host = {"address": os.environ["BENCH_REDIS"], "max_connections": 10000}
+    # Each consumer waits on a connection of its own, five seconds at a time. A pool has only a hundred by
+    # itself, and they give up after five seconds.
+    host = {"address": os.environ["BENCH_REDIS"], "max_connections": 10000, "socket_timeout": None}
     CHANNEL_LAYERS["default"]["CONFIG"] = {"hosts": [host]}
