@@ -44,12 +44,12 @@ fn alone(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("put_now, poll_take_many", burst), |bencher| {
             let mut taken = VecDeque::new();
-            let mut context = std::task::Context::from_waker(Waker::noop());
+            let context = std::task::Context::from_waker(Waker::noop());
             bencher.iter(|| {
                 for _ in 0..burst {
                     mailbox.put_now(black_box(SHORT)).unwrap();
                 }
-                assert!(mailbox.poll_take_many(&mut context, &mut taken, ITEMS, BYTES).is_ready());
+                assert!(mailbox.poll_take_many(&context, &mut taken, ITEMS, BYTES).is_ready());
                 assert_eq!(taken.len(), burst);
                 taken.clear();
             });

@@ -52,7 +52,7 @@ async fn echo(case: &Case, messages: usize) {
     let config = ConnectionConfig { ping_interval: None, ..ConnectionConfig::default() };
     let (connection, driver) = open(Arc::new(config), String::new());
     let (mut client, socket) = tokio::io::duplex(1 << 20);
-    let driven = tokio::spawn(driver.run(socket, Bytes::new()));
+    let serving = tokio::spawn(driver.run(socket, Bytes::new()));
     let payload: Vec<u8> = (b' '..=b'~').cycle().take(case.bytes).collect();
     let reply = encode_message(case.kind, &payload).repeat(case.burst);
     let burst = masked(case.kind, &payload).repeat(case.burst);
@@ -73,7 +73,7 @@ async fn echo(case: &Case, messages: usize) {
     }
     assert_eq!(connection.counts().sent_messages, (messages / case.burst * case.burst) as u64);
     end(connection, client).await;
-    driven.await.unwrap();
+    serving.await.unwrap();
 }
 
 /// The closing handshake, the client's part of it last.
