@@ -77,3 +77,6 @@ def test_what_the_protocol_forbids_closes_with_its_code(talk, wrong, code):
     client.socket.sendall(wrong)
     assert close_code(client) == code
     assert talk.report() == ["ended"]
+    if code == 1009:
+        # A limit, so that an operator has to know.
+        talk.expect_lines("WEBSOCKET_MAX_MESSAGE_BYTES sets", "how large one may be")
