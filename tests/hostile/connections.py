@@ -243,12 +243,19 @@ LOST = "INFO closed 1006 (lost)"
 BY_CLIENT = "INFO closed 1000 by the client"
 
 ATTACKS = (
-    Attack("slowloris", "A head of which a byte comes every quarter of a second.", slowloris, "408"),
+    Attack(
+        "slowloris",
+        "A head of which a byte comes every quarter of a second.",
+        slowloris,
+        "408",
+        "WARNING its header section did not arrive in time",
+    ),
     Attack(
         "slowloris-100",
         "100 heads that grow by a field every quarter of a second.",
         slowloris_of_many,
         "100 times 408",
+        "WARNING its header section did not arrive in time",
     ),
     Attack("idle-200", "200 connections on which nothing is ever said.", idle, "200 times nothing"),
     Attack(

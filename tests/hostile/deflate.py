@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from attack import Attack, Target, merged
-from frames import FIN, MIB, RSV1
+from frames import FIN, MIB, RSV1, log_of
 
 from wire import BINARY, PING, TEXT, UPGRADE, close, frame
 
@@ -38,7 +38,7 @@ def squeezed(name: str, what: str, data: bytes, code: int, *, alone: bool = Fals
             peer.send(data)
             return peer.ending()
 
-    return Attack(name, what, run, f"close {code}", f"INFO closed {code} by the server", alone)
+    return Attack(name, what, run, f"close {code}", log_of(code), alone)
 
 
 def bomb_in_fragments() -> bytes:
@@ -165,5 +165,11 @@ ATTACKS = (
         "INFO closed 1000 by the client",
     ),
     Attack("offers-malformed", "Lists of extensions that are none.", malformed_offers, "400"),
-    Attack("offers-too-many", "10,000 offers in 190 KB.", too_many_offers, "431"),
+    Attack(
+        "offers-too-many",
+        "10,000 offers in 190 KB.",
+        too_many_offers,
+        "431",
+        "WARNING its header section has too many bytes",
+    ),
 )

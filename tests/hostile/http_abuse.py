@@ -177,10 +177,30 @@ def many_fields(count: int) -> bytes:
 
 
 HEADS = (
-    gets("header-huge", "A header of 70 kB.", CLOSING + b"X: " + b"y" * 70_000 + b"\r\n", "431"),
-    gets("header-endless", "A header of 2 MB.", CLOSING + b"X: " + b"y" * 2_000_000 + b"\r\n", "431"),
-    gets("headers-101", "101 fields.", many_fields(99), "431"),
-    gets("headers-10000", "10,000 fields.", many_fields(9_998), "431"),
+    gets(
+        "header-huge",
+        "A header of 70 kB.",
+        CLOSING + b"X: " + b"y" * 70_000 + b"\r\n",
+        "431",
+        "WARNING its header section has too many bytes",
+    ),
+    gets(
+        "header-endless",
+        "A header of 2 MB.",
+        CLOSING + b"X: " + b"y" * 2_000_000 + b"\r\n",
+        "431",
+        "WARNING its header section has too many bytes",
+    ),
+    gets(
+        "headers-101", "101 fields.", many_fields(99), "431", "WARNING its header section has too many fields"
+    ),
+    gets(
+        "headers-10000",
+        "10,000 fields.",
+        many_fields(9_998),
+        "431",
+        "WARNING its header section has too many fields",
+    ),
     gets("header-bare-lf", "Fields that end in bare LFs.", LOCAL.replace(b"\r", b"") + b"X: y\n", "400"),
     gets("header-nul", "A NUL in a value.", CLOSING + b"X: a\0b\r\n", "400"),
     gets("header-control", "A control byte in a value.", CLOSING + b"X: a\x01b\r\n", "400"),
@@ -197,7 +217,13 @@ HEADS = (
         "414",
         "WARNING WEBSOCKET_MAX_REQUEST_LINE_BYTES sets the length",
     ),
-    says("request-line-huge", "A request line of 100 kB.", get(b"/?NAME&" + b"x" * 100_000, CLOSING), "431"),
+    says(
+        "request-line-huge",
+        "A request line of 100 kB.",
+        get(b"/?NAME&" + b"x" * 100_000, CLOSING),
+        "431",
+        "WARNING its header section has too many bytes",
+    ),
     says("http-2", "The preface of HTTP/2.", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), "nothing"),
     says("http-0.9", "A request of HTTP/0.9.", b"GET /?NAME\r\n\r\n", "400"),
     says("http-3.7", "A version that does not exist.", get(ECHO_TARGET, version=b"3.7"), "400"),

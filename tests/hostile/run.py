@@ -224,8 +224,13 @@ def fault_of(attack: Attack, target: Target, log: Log | None) -> str | None:
 def tells(line: str, attack: Attack, target: Target) -> bool:
     """Whether a line of the log says what the attack is to be known by."""
     level, _, words = attack.log.partition(" ")
-    of_this = target.owns(line) or not re.search(r"\?[a-z]|127\.\d+\.[1-9]", line)
+    of_this = target.owns(line) or is_of_several(line) or not re.search(r"\?[a-z]|127\.\d+\.[1-9]", line)
     return line.startswith(f"{level} ") and words in line and of_this
+
+
+def is_of_several(line: str) -> bool:
+    """Whether a line counts refusals of several attacks together, though it names only the last address."""
+    return "(last from" in line
 
 
 def faults_in_log(lines: Sequence[str], chosen: Sequence[tuple[int, Attack]]) -> list[str]:
@@ -235,6 +240,7 @@ def faults_in_log(lines: Sequence[str], chosen: Sequence[tuple[int, Attack]]) ->
     for line in lines:
         level = line.partition(" ")[0]
         about = next((attack for attack, target in targets if target.owns(line)), None)
+        about = None if is_of_several(line) else about
         if level not in LEVELS:
             faults.append(f"in the log: {line}")
         elif about is not None and not about.log:
