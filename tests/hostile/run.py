@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "python"))
 
+import bodies
 import connections
 import deflate
 import frames
@@ -41,7 +42,7 @@ THEMES: dict[str, tuple[Attack, ...]] = {
     "Compression": deflate.ATTACKS,
     "Handshakes": handshake.ATTACKS,
     "Connections": connections.ATTACKS,
-    "HTTP": http_abuse.ATTACKS,
+    "HTTP": (*http_abuse.ATTACKS, *bodies.ATTACKS),
 }
 ATTACKS = [attack for attacks in THEMES.values() for attack in attacks]
 
