@@ -34,7 +34,7 @@ ANSWER_SECONDS: Final = 5.0
 
 _PAUSE_SECONDS: Final = 0.1
 _STOP_SECONDS: Final = 1.0
-_BACKLOG: Final = 8
+_BACKLOG: Final = 64
 _SUFFIX: Final = ".socket"
 _NAME: Final = re.compile(r"\d+-\d+\.socket")
 
@@ -153,7 +153,7 @@ class Control:
                 listener.listen(_BACKLOG)
                 # Under this name it listens already; whoever finds one that does not may remove it.
                 os.rename(f"{here}/{self._name}.new", f"{here}/{self._name}{_SUFFIX}")
-                _remove_stale(here)
+                _remove_stale(here, but=f"{self._name}{_SUFFIX}")
             except BaseException:
                 listener.close()
                 raise
@@ -170,7 +170,9 @@ class Control:
             with client:
                 try:
                     client.settimeout(ANSWER_SECONDS)
-                    client.sendall(json.dumps({"pid": os.getpid(), "sockets": open_sockets()}).encode())
+                    answer = json.dumps({"pid": os.getpid(), "sockets": open_sockets()})
+                    # One that has gone is no news: servers that handle SIGPIPE, as uWSGI does, would log it.
+                    client.sendall(answer.encode(), socket.MSG_NOSIGNAL)
                 except OSError as error:
                     logger.debug("manage.py websockets has gone: %s", error)
 
@@ -210,9 +212,11 @@ def _names(folder: str) -> list[str]:
     return sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))
 
 
-def _remove_stale(folder: str) -> None:
-    """Removes the sockets of processes that were killed. It waits for nobody."""
+def _remove_stale(folder: str, but: str) -> None:
+    """Removes the sockets of processes that were killed, ``but`` one that listens. It waits for nobody."""
     for name in _names(folder):
+        if name == but:
+            continue
         with socket.socket(socket.AF_UNIX) as client:
             client.setblocking(False)
             try:

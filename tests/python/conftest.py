@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import socket
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import django
 import pytest
 from asgiref.sync import sync_to_async
+from descriptors import open_descriptors
 from django.conf import settings
 
 pytest_plugins = ["browser", "projects", "demo", "serving", "sockets", "sites", "foreign", "gunicorns"]
@@ -125,15 +125,3 @@ def _fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
     from dwebsocket import notices
 
     monkeypatch.setattr(notices, "_kinds", {})
-
-
-def open_descriptors() -> set[tuple[str, str]]:
-    """Number and target of every open descriptor of the process."""
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
-        except FileNotFoundError:
-            # The descriptor that listed the folder.
-            continue
-    return found

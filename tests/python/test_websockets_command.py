@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import open_descriptors
+from descriptors import open_descriptors
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.management import CommandError, call_command
 from django.test import override_settings
@@ -255,6 +255,22 @@ def test_a_socket_that_a_killed_process_has_left_is_removed(folder: Path, site: 
         dead.bind(f"{short}/{left.name}")
     site(*VIEWS)
     assert not left.exists(), "the next server removes it as well"
+
+
+def test_who_asks_and_leaves_at_once_brings_no_sigpipe(folder: Path, site: Start) -> None:
+    # uWSGI handles the signal, and logs it.
+    heard: list[int] = []
+    before = signal.signal(signal.SIGPIPE, lambda number, _: heard.append(number))
+    try:
+        site(*VIEWS)
+        with control.opened(str(folder)) as here:
+            for _ in range(20):
+                with socket.socket(socket.AF_UNIX) as asking:
+                    asking.connect(f"{here}/{next(folder.iterdir()).name}")
+        assert listed() == [], "it has answered all those before"
+    finally:
+        signal.signal(signal.SIGPIPE, before)
+    assert heard == []
 
 
 def test_a_process_that_does_not_answer_is_named(
