@@ -143,6 +143,9 @@ def example_server() -> Iterator[int]:
     Raises:
         CannotRun: it does not start, or has something to say on standard error.
     """
+    # A shell starts background jobs with SIGINT ignored, and the server would inherit it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     environ = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "conformance_settings",

@@ -88,6 +88,9 @@ def example_server() -> Iterator[Server]:
         NotStarted: it did not come up.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
+    # A shell starts background jobs with SIGINT ignored, and the server would inherit it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     log, errors = FOLDER / "log.jsonl", FOLDER / "stderr.txt"
     log.write_text("")
     environ = {
