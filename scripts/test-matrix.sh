@@ -114,7 +114,7 @@ run 3.11 3.2 "${old[@]}" "${contract_files[@]}"
 run 3.11 4.2
 # The other servers have been tried on each Django by then; one more Python tells nothing new about them.
 our_server=(--ignore tests/python/contract)
-for file in tests/python/test_{adoption*,gunicorn*,origin_servers,unsupported_servers,uwsgi}.py; do
+for file in tests/python/test_{adoption*,gunicorn*,hostile_suite,origin_servers,unsupported_servers,uwsgi}.py; do
     our_server+=(--ignore "$file")
 done
 run 3.12 4.2 "${our_server[@]}"
