@@ -29,7 +29,7 @@ use super::{
     app::{App, Exchange},
     body::{Limit, RequestBody, Surroundings},
     link::Link,
-    notices::{Notice, Notices},
+    notices::{Notice, Notices, beginning},
     pipe::ReplyBody,
     reply::{Answer, ClientGone, Reply, plain},
     shutdown::{Stage, asked_to_end},
@@ -344,11 +344,7 @@ fn inspect(exchange: &Exchange, config: &ServerConfig) -> Result<Option<Handshak
 
 /// The beginning of the path: what is wrong with the request has to fit in behind it.
 fn detail(path: &str, status: StatusCode, reason: &str) -> String {
-    let mut end = path.len().min(SHOWN_PATH_BYTES);
-    while !path.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{} with {}: {reason}", &path[..end], status.as_str())
+    format!("{} with {}: {reason}", beginning(path, SHOWN_PATH_BYTES), status.as_str())
 }
 
 fn is_continue(expectation: &HeaderValue) -> bool {

@@ -123,13 +123,13 @@ impl State {
     }
 }
 
-/// At most [`DETAIL_BYTES`] of it, in whole letters.
-fn beginning(detail: &str) -> &str {
-    let mut end = detail.len().min(DETAIL_BYTES);
-    while !detail.is_char_boundary(end) {
+/// At most so many bytes of it, in whole letters.
+pub(super) fn beginning(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &detail[..end]
+    &text[..end]
 }
 
 impl Default for Notices {
@@ -165,7 +165,7 @@ impl Notices {
         entry.count = entry.count.saturating_add(1);
         entry.address = address.map(|address| address.to_canonical());
         entry.detail.clear();
-        entry.detail.push_str(beginning(detail));
+        entry.detail.push_str(beginning(detail, DETAIL_BYTES));
         drop(state);
         self.changed.notify_one();
     }
