@@ -24,7 +24,6 @@ from load import Client, percentile
 
 PAUSE_SECONDS = 0.025
 """Between two messages of one client."""
-PATIENCE = 20.0
 PONG = b"\x8a\x80\x00\x00\x00\x00"
 
 
@@ -32,13 +31,15 @@ class Neighbours:
     """All of them.
 
     Attributes:
+        patience: seconds that each waits for its last answers.
         period: the name of the one that goes on.
         round_trips: seconds, by period.
         late: by how many seconds this process was late to send; the machine's fault and not the server's.
         faults: what went wrong, in words.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
         self.period = "start"
         self.round_trips: defaultdict[str, list[float]] = defaultdict(list)
         self.late: list[float] = []
@@ -56,7 +57,7 @@ class Neighbours:
             self.late.append(time.perf_counter() - next_due)
             client.send(b"%d/%d" % (name, len(due)))
             due.append(next_due)
-        deadline = time.perf_counter() + PATIENCE
+        deadline = time.perf_counter() + self.patience
         while not listening.done() and len(due) > self.answered[name] and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
         if listening.done():
@@ -126,5 +127,6 @@ if __name__ == "__main__":
     parser.add_argument("port", type=int)
     parser.add_argument("--path", default="/chat/oneself/")
     parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds to wait for the last answers")
     options = parser.parse_args()
-    asyncio.run(Neighbours().run(options.port, options.path, options.clients))
+    asyncio.run(Neighbours(options.patience).run(options.port, options.path, options.clients))

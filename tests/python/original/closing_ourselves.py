@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import Http404, HttpResponse
 from dwebsocket import accept_websocket
 
-from original.scenario import scenario
+from original.scenario import scenario, until
 
 TEXT, CLOSE = 0x1, 0x8
 
@@ -186,6 +186,8 @@ def the_socket_outlives_its_view(request, see, word=None):
     if word is None:
         kept.append(request.websocket)
         return None
+    # The original says so only after its Close has gone out, maybe after the client has seen that.
+    until(lambda: kept[0].closed)
     see("closed", kept[0].closed)
     see("is_closed", kept[0].is_closed)
     see("send", kept[0].send, "nobody hears it")
