@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # test-matrix.sh [contract [PYTEST_ARGUMENT…]]: installs the wheel, as a user would, on each supported Python and
-# Django found here, and runs the Python tests there (without those marked slow or browser, which the main environment
-# runs). On the Djangos that are tried rather than supported it runs only the files about what 0.5.12 promised. With
-# "contract" it runs the contract under every server, on one Python for each Django, and leaves the reports in
-# target/contract.
+# Django found here, and runs the Python tests there (without those marked slow, browser or alone, which the main
+# environment runs). On the Djangos that are tried rather than supported it runs only the files about what 0.5.12
+# promised. With "contract" it runs the contract under every server, on one Python for each Django, and leaves the
+# reports in target/contract.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -99,7 +99,7 @@ if [ "${1:-}" = contract ]; then
     exit "$status"
 fi
 
-pytest=scripts/pytest.sh
+pytest="scripts/pytest.sh --without-alone"
 install_all 3.11-3.2 3.11-4.2 3.12-4.2 3.12-5.2 3.13-5.2 3.13-6.1
 
 # The oldest gunicorn that our worker runs under, in front of the one that is installed.
