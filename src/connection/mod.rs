@@ -24,6 +24,8 @@ mod signals;
 #[cfg(not(loom))]
 pub(crate) mod socket;
 #[cfg(not(loom))]
+mod stack;
+#[cfg(not(loom))]
 pub mod stats;
 mod sync;
 pub mod turnstile;

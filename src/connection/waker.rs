@@ -39,6 +39,8 @@ impl ThreadWaker {
     /// Sleeps until woken or until `deadline` (`None`: for ever). May return early without a reason: look again.
     /// Only the thread that called [`ThreadWaker::own`] may call this.
     pub fn sleep(&self, deadline: Option<Instant>) {
+        #[cfg(not(loom))]
+        super::stack::release_unused();
         self.0.wait(deadline);
     }
 }

@@ -280,6 +280,8 @@ impl Server {
         self.service.run(py, exchange, slot);
     }
 
+    // Apart, as what is before and after a view, to keep the stack short while one runs.
+    #[inline(never)]
     fn spawn(&self, py: Python<'_>) -> PyResult<()> {
         call::call(self.spawn.bind(py), &PyTuple::empty(py), None).map(drop)
     }

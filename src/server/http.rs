@@ -34,7 +34,7 @@ use super::{
     reply::{Answer, ClientGone, Reply, plain},
     shutdown::{Stage, asked_to_end},
     socket::{Patient, Socket},
-    sockets::{Registry, Sockets},
+    sockets::{Registry, Sockets, Upgraded},
 };
 use crate::{config::ServerConfig, error::HandshakeError, wire::handshake::Handshake};
 
@@ -61,6 +61,18 @@ pub(super) struct Host {
 
 /// Serves one client until its connection has ended. `stage` tells when to end after the exchange in flight.
 pub(super) async fn serve(host: Host, socket: Socket, stage: watch::Receiver<Stage>) {
+    // Boxed, so that a WebSocket does not go on to hold the room that HTTP needed.
+    if let Some((upgraded, socket, early)) = Box::pin(serve_http(host, socket, stage)).await {
+        upgraded.run(socket, early).await;
+    }
+}
+
+/// Serves requests until the connection has ended, or is a WebSocket, of which these are the first bytes.
+async fn serve_http(
+    host: Host,
+    socket: Socket,
+    stage: watch::Receiver<Stage>,
+) -> Option<(Upgraded, Socket, Bytes)> {
     let link = Arc::new(Link::default());
     let builder = builder(&host.config);
     let patient = Patient::new(socket, host.config.write_timeout, Arc::clone(&link));
@@ -84,12 +96,14 @@ pub(super) async fn serve(host: Host, socket: Socket, stage: watch::Receiver<Sta
     let parts = connection.into_parts();
     let socket = parts.io.into_inner().into_inner();
     match (link.take_upgraded(), outcome) {
-        (Some(upgraded), Ok(())) => upgraded.run(socket, parts.read_buf).await,
+        // A copy, which does not hold on to the buffer it comes from.
+        (Some(upgraded), Ok(())) => Some((upgraded, socket, Bytes::copy_from_slice(&parts.read_buf))),
         (_, outcome) => {
             if let Err(error) = &outcome {
                 parts.service.note_refusal(error, &parts.read_buf);
             }
             part(socket, outcome, &link, &parts.read_buf).await;
+            None
         }
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Places<Seat> {
     /// Open WebSockets and handshakes, running or waiting: a handshake has its place from the moment it arrives, which
     /// bounds the queue of handshakes.
     websockets: usize,
-    waiting_http: VecDeque<Exchange>,
-    waiting_handshakes: VecDeque<Exchange>,
+    waiting_http: VecDeque<Box<Exchange>>,
+    waiting_handshakes: VecDeque<Box<Exchange>>,
     /// How many were refused since the start.
     refused: u64,
 }
@@ -56,8 +56,7 @@ impl<Seat> Places<Seat> {
     }
 
     /// Queues an exchange, or gives it back if there is no place left for its kind.
-    #[allow(clippy::result_large_err, reason = "the exchange is handed back, not an error description")]
-    pub(super) fn admit(&mut self, exchange: Exchange) -> Result<(), Exchange> {
+    pub(super) fn admit(&mut self, exchange: Box<Exchange>) -> Result<(), Box<Exchange>> {
         let is_handshake = exchange.handshake.is_some();
         let full = if is_handshake {
             self.websockets >= self.limits.websockets
@@ -80,7 +79,7 @@ impl<Seat> Places<Seat> {
 
     /// Takes the next exchange that has a place to run in, and the place with it. HTTP goes first: it never waits
     /// behind sockets, and its own places bound how long a handshake waits for it.
-    pub(super) fn next(&mut self) -> Option<(Exchange, Kind)> {
+    pub(super) fn next(&mut self) -> Option<(Box<Exchange>, Kind)> {
         if self.http < self.limits.http_threads
             && let Some(exchange) = self.waiting_http.pop_front()
         {
@@ -133,7 +132,8 @@ impl<Seat> Places<Seat> {
     pub(super) fn stop(&mut self) -> (Vec<Exchange>, Vec<Seat>) {
         self.stopping = true;
         self.websockets -= self.waiting_handshakes.len();
-        let waiting: Vec<_> = self.waiting_http.drain(..).chain(self.waiting_handshakes.drain(..)).collect();
+        let waiting = self.waiting_http.drain(..).chain(self.waiting_handshakes.drain(..));
+        let waiting: Vec<_> = waiting.map(|exchange| *exchange).collect();
         self.refused += waiting.len() as u64;
         (waiting, std::mem::take(&mut self.idle))
     }

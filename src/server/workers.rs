@@ -152,6 +152,8 @@ impl Workers {
 
 impl App for Workers {
     fn call(&self, exchange: Exchange) {
+        // Large: from here on only its address is handed on.
+        let exchange = Box::new(exchange);
         let mut places = self.shared.places.lock();
         if let Err(refused) = places.admit(exchange) {
             let stopping = places.stopping;
@@ -164,7 +166,7 @@ impl App for Workers {
                 let address = refused.peer.map(|peer| peer.ip());
                 self.shared.notices.note(full, address, refused.head.uri.path());
             }
-            return refuse_busy(refused);
+            return refuse_busy(*refused);
         }
         let started = self.shared.hand_out(&mut places);
         drop(places);
@@ -183,7 +185,7 @@ fn give(started: Vec<(Arc<Seat>, Job)>) {
 }
 
 impl Shared {
-    fn job(self: &Arc<Self>, exchange: Exchange, kind: Kind, spawn: bool) -> Job {
+    fn job(self: &Arc<Self>, exchange: Box<Exchange>, kind: Kind, spawn: bool) -> Job {
         Job { exchange, slot: Slot { shared: Arc::clone(self), kind: AtomicU8::new(kind as u8) }, spawn }
     }
 
@@ -257,7 +259,7 @@ pub struct ThreadCounts {
 #[derive(Debug)]
 pub struct Job {
     /// What to do.
-    pub exchange: Exchange,
+    pub exchange: Box<Exchange>,
     /// The place it takes; dropped when the thread is done with the exchange and everything that follows from it.
     pub slot: Slot,
     /// The taker must start one more thread before it runs the exchange: nobody waits for the next one.

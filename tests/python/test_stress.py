@@ -71,6 +71,26 @@ def test_100_idle_sockets_use_under_one_percent_of_a_core(running: Running):
     assert share < 0.01
 
 
+def test_an_idle_socket_takes_little_memory(running: Running):
+    process = psutil.Process(running.process.pid)
+    address = (running.host, running.port)
+
+    async def measure() -> float:
+        clients = await open_many(address, "/echo/", 50)
+        await echo(clients, 1, Report())
+        before = process.memory_info().rss
+        more = await open_many(address, "/echo/", 500)
+        await echo(more, 1, Report())
+        taken = (process.memory_info().rss - before) / len(more)
+        for client in [*clients, *more]:
+            await client.close()
+        return taken
+
+    taken = asyncio.run(measure())
+    print(f"\nAn idle socket: {taken / 1024:.1f} KiB")
+    assert taken < 56 * 1024
+
+
 def test_1000_clients_lose_nothing_while_http_is_answered(running: Running):
     process = psutil.Process(running.process.pid)
     address = (running.host, running.port)

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use http::{HeaderMap, HeaderName, request::Parts};
+use http::{HeaderMap, HeaderName, Method, request::Parts};
 use pyo3::{
     intern,
     prelude::*,
@@ -58,6 +58,7 @@ impl Template {
         &self,
         py: Python<'py>,
         head: &Parts,
+        asked: &Asked,
         peer: Option<SocketAddr>,
         local: Option<SocketAddr>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
@@ -67,7 +68,7 @@ impl Template {
         environ.set_item(intern!(py, "PATH_INFO"), latin1(py, &path))?;
         let query = head.uri.query().unwrap_or_default();
         environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, query.as_bytes()))?;
-        let target = latin1(py, head.uri.to_string().as_bytes());
+        let target = latin1(py, asked.target.as_bytes());
         environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
         environ.set_item(intern!(py, "RAW_URI"), &target)?;
         let protocol = if head.version == http::Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
@@ -172,7 +173,20 @@ fn known_keys(py: Python<'_>) -> &'static HashMap<HeaderName, Py<PyString>> {
     })
 }
 
-/// `GET /path` for logs.
-pub(super) fn request_line(head: &Parts) -> String {
-    format!("{} {}", head.method, head.uri)
+/// What a request asks for. Unlike its head it holds on to nothing else.
+#[derive(Debug)]
+pub(super) struct Asked {
+    method: Method,
+    target: String,
+}
+
+impl Asked {
+    pub(super) fn new(head: &Parts) -> Self {
+        Self { method: head.method.clone(), target: head.uri.to_string() }
+    }
+
+    /// `GET /path` for logs.
+    pub(super) fn line(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
 }

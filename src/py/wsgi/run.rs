@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use http::{Method, StatusCode, request::Parts};
+use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError, PyTypeError},
@@ -17,7 +17,7 @@ use pyo3::{
 };
 
 use super::{
-    environ::{Template, request_line},
+    environ::{Asked, Template},
     head::Head,
     input::Input,
     response::{Broken, Length, Response, SharedReply, StartResponse},
@@ -52,52 +52,26 @@ struct Opening {
 /// An exchange while it runs.
 struct Running<'a, 'py> {
     service: &'a Service,
-    head: &'a Parts,
-    environ: &'a Bound<'py, PyDict>,
-    input: &'a Bound<'py, Input>,
+    asked: Asked,
+    environ: Bound<'py, PyDict>,
+    input: Bound<'py, Input>,
     response: Arc<Response>,
     upgrade: Option<Bound<'py, Upgrade>>,
+    opening: Arc<Mutex<Option<Opening>>>,
     started: Instant,
 }
 
 impl Service {
     /// Runs the application for one exchange on the calling thread. Whatever goes wrong is logged and answered; a panic of
     /// the server's own goes on to the caller, once the exchange holds nothing any more.
-    pub(in crate::py) fn run(self: &Arc<Self>, py: Python<'_>, exchange: Exchange, slot: Slot) {
-        let started = Instant::now();
-        let Exchange { head, peer, local, body, reply, handshake } = exchange;
-        let reply: SharedReply = Arc::new(Mutex::new(Some(reply)));
-        let response = Arc::new(Response::new(Arc::clone(&reply), head.method == Method::HEAD));
-        let environ = match self.template.environ(py, &head, peer, local) {
-            Ok(Some(environ)) => environ,
-            Ok(None) => return response.fail(Head::plain(StatusCode::BAD_REQUEST)),
-            Err(error) => return refuse(py, &head, &response, &error),
-        };
-        let opening = Arc::new(Mutex::new(Some(Opening {
-            service: Arc::clone(self),
-            environ: environ.clone().unbind(),
-            slot,
-            started,
-        })));
-        let prepared = prepare(&environ, Input::new(body), handshake, reply, &opening);
-        let (input, upgrade) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => return refuse(py, &head, &response, &error),
-        };
-        let running = Running {
-            service: self,
-            head: &head,
-            environ: &environ,
-            input: &input,
-            response,
-            upgrade,
-            started,
-        };
+    pub(in crate::py) fn run(self: &Arc<Self>, py: Python<'_>, exchange: Box<Exchange>, slot: Slot) {
+        let Some(running) = self.begin(py, exchange, slot) else { return };
         let outcome = catch_unwind(AssertUnwindSafe(|| running.run()));
         if outcome.is_err() {
             running.give_up();
         }
-        drop(running);
+        let Running { environ, input, opening, response, upgrade, .. } = running;
+        drop((response, upgrade));
         input.get().close();
         // Taken out under the lock, dropped without it.
         let opening = opening.lock().take();
@@ -108,17 +82,57 @@ impl Service {
         }
     }
 
+    /// None: it has been refused. Apart, because the caller's frame stays on the stack as long as the view runs, with
+    /// everything that was ever in it.
+    #[inline(never)]
+    fn begin<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        exchange: Box<Exchange>,
+        slot: Slot,
+    ) -> Option<Running<'_, 'py>> {
+        let started = Instant::now();
+        let Exchange { head, peer, local, body, reply, handshake } = *exchange;
+        let reply: SharedReply = Arc::new(Mutex::new(Some(reply)));
+        let response = Arc::new(Response::new(Arc::clone(&reply), head.method == Method::HEAD));
+        let asked = Asked::new(&head);
+        let environ = match self.template.environ(py, &head, &asked, peer, local) {
+            Ok(Some(environ)) => environ,
+            Ok(None) => {
+                response.fail(Head::plain(StatusCode::BAD_REQUEST));
+                return None;
+            }
+            Err(error) => return refuse(py, &asked, &response, &error),
+        };
+        let opening = Arc::new(Mutex::new(Some(Opening {
+            service: Arc::clone(self),
+            environ: environ.clone().unbind(),
+            slot,
+            started,
+        })));
+        let prepared = prepare(&environ, Input::new(body), handshake, reply, &opening);
+        let (input, upgrade) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return refuse(py, &asked, &response, &error),
+        };
+        // The head ends here: it keeps the whole buffer that the request was read into.
+        Some(Running { service: self, asked, environ, input, response, upgrade, opening, started })
+    }
+
     /// Answers 503: no thread can be spared for the exchange.
-    pub(in crate::py) fn refuse_busy(exchange: Exchange) {
+    #[cold]
+    #[inline(never)]
+    pub(in crate::py) fn refuse_busy(exchange: Box<Exchange>) {
         let head_only = exchange.head.method == Method::HEAD;
         let response = Response::new(Arc::new(Mutex::new(Some(exchange.reply))), head_only);
         response.fail(Head::plain(StatusCode::SERVICE_UNAVAILABLE));
     }
 }
 
-fn refuse(py: Python<'_>, head: &Parts, response: &Response, error: &PyErr) {
-    log::exception(py, "the environ cannot be made", &request_line(head), error);
+fn refuse<T>(py: Python<'_>, asked: &Asked, response: &Response, error: &PyErr) -> Option<T> {
+    log::exception(py, "the environ cannot be made", &asked.line(), error);
     response.fail(Head::plain(StatusCode::INTERNAL_SERVER_ERROR));
+    None
 }
 
 fn prepare<'py>(
@@ -153,8 +167,13 @@ fn opened(py: Python<'_>, opening: &Mutex<Option<Opening>>) {
 
 impl<'py> Running<'_, 'py> {
     fn run(&self) {
+        self.finish(self.call_application());
+    }
+
+    /// What comes after the call of the application; apart for the same reason as [`Service::begin`].
+    #[inline(never)]
+    fn finish(&self, produced: PyResult<Bound<'py, PyAny>>) {
         let py = self.environ.py();
-        let produced = self.call_application();
         let delivered = match (&produced, self.connection()) {
             (Err(error), _) => Err(Broken::Application(error.clone_ref(py))),
             // A WebSocket has no response; what the application returns is only closed.
@@ -170,7 +189,7 @@ impl<'py> Running<'_, 'py> {
         let failed = match delivered {
             Ok(length) => self.note_length(length),
             Err(Broken::Client(error)) => {
-                log::debug(py, &error.to_string(), &self.request_line());
+                log::debug(py, &error.to_string(), &self.asked.line());
                 false
             }
             Err(Broken::Application(error)) => self.note_exception(&error),
@@ -179,7 +198,7 @@ impl<'py> Running<'_, 'py> {
             self.end_socket(&connection, failed);
         } else {
             let status = self.response.status().unwrap_or_default();
-            self.service.log_response(self.environ, status, self.response.sent_bytes(), self.started);
+            self.service.log_response(&self.environ, status, self.response.sent_bytes(), self.started);
         }
         if let Ok(result) = produced {
             self.close(result);
@@ -187,6 +206,7 @@ impl<'py> Running<'_, 'py> {
     }
 
     /// Ends what a panic interrupted: others may hold the socket whose view is no more, or the way to answer.
+    #[cold]
     fn give_up(&self) {
         match self.connection() {
             Some(connection) => connection.close(close::INTERNAL_ERROR, ""),
@@ -196,10 +216,6 @@ impl<'py> Running<'_, 'py> {
 
     fn connection(&self) -> Option<Connection> {
         self.upgrade.as_ref().and_then(|upgrade| upgrade.get().connection())
-    }
-
-    fn request_line(&self) -> String {
-        request_line(self.head)
     }
 
     fn call_application(&self) -> PyResult<Bound<'py, PyAny>> {
@@ -259,7 +275,7 @@ impl<'py> Running<'_, 'py> {
             Length::TooLong => "the body is longer than its Content-Length and was cut",
             Length::TooShort => "the body is shorter than its Content-Length; the connection is closed",
         };
-        log::error(self.environ.py(), message, &self.request_line());
+        log::error(self.environ.py(), message, &self.asked.line());
         true
     }
 
@@ -271,9 +287,9 @@ impl<'py> Running<'_, 'py> {
         let lost = self.response.is_client_lost() || failure.is_some();
         let ended = if socket { is_connection_closed(py, error) } else { lost && is_os_error(py, error) };
         if ended {
-            log::debug(py, &format!("ended by {error}"), &self.request_line());
+            log::debug(py, &format!("ended by {error}"), &self.asked.line());
         } else {
-            log::exception(py, "the application failed", &self.request_line(), error);
+            log::exception(py, "the application failed", &self.asked.line(), error);
         }
         if !socket {
             let status = failure.filter(|_| ended).map_or(StatusCode::INTERNAL_SERVER_ERROR, status_of);
@@ -300,7 +316,7 @@ impl<'py> Running<'_, 'py> {
         let Some(access_log) = &self.service.access_log else { return };
         let seconds = self.started.elapsed().as_secs_f64();
         let logged = Bound::new(py, PyConnection::new(connection.clone(), false)).and_then(|connection| {
-            let arguments = (self.environ, connection, seconds).into_pyobject(py)?;
+            let arguments = (&self.environ, connection, seconds).into_pyobject(py)?;
             call::method(access_log.bind(py), intern!(py, "socket_closed"), &arguments)
         });
         log::report(py, logged.map(drop));
@@ -311,7 +327,7 @@ impl<'py> Running<'_, 'py> {
         let py = self.environ.py();
         let closed = caught(|| call::method(&result, intern!(py, "close"), &PyTuple::empty(py)));
         if let Err(error) = closed {
-            log::exception(py, "close() of the response failed", &self.request_line(), &error);
+            log::exception(py, "close() of the response failed", &self.asked.line(), &error);
         }
         call::release(result);
     }

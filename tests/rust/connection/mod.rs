@@ -8,6 +8,7 @@ mod mailbox;
 mod receiving;
 mod sending;
 mod slow_clients;
+mod stack;
 mod stats;
 pub(crate) mod support;
 mod timers;

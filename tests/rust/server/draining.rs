@@ -190,7 +190,7 @@ fn connection_that_waits_to_be_accepted_is_served_at_the_end() {
     server.drain(1001, "", Duration::ZERO, LONG);
     go.send(()).unwrap();
     let Job { exchange, slot, .. } = workers.take().unwrap();
-    answer(exchange, "accepted");
+    answer(*exchange, "accepted");
     drop(slot);
     assert_eq!(client.receive().body, "accepted");
     assert!(server.wait(PATIENCE));

@@ -99,7 +99,7 @@ fn hire(workers: Arc<Workers>, view: Arc<View>, threads: Arc<Mutex<Vec<JoinHandl
             if spawn {
                 hire(Arc::clone(&workers), Arc::clone(&view), Arc::clone(&threads));
             }
-            view(exchange, &slot);
+            view(*exchange, &slot);
         }
     });
     crew.lock().push(thread);

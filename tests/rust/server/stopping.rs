@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use dwebsocket::{
     config::ServerConfig,
-    server::{App, BodyError, Exchange, Job, Workers, WriteError},
+    server::{App, BodyError, Exchange, Workers, WriteError},
 };
 use parking_lot::Mutex;
 
@@ -92,10 +92,10 @@ fn runtime_that_ends_frees_the_threads_that_wait_for_a_client() {
     let (server, address, runtime) = start(app, ServerConfig::default(), &Arc::default());
     let mut client = Client::connect(address);
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
-    let Job { exchange: Exchange { mut body, .. }, .. } = workers.take().unwrap();
+    let Exchange { mut body, .. } = *workers.take().unwrap().exchange;
     let mut other = Client::connect(address);
     other.send(GET);
-    let Job { exchange: Exchange { reply, .. }, .. } = workers.take().unwrap();
+    let Exchange { reply, .. } = *workers.take().unwrap().exchange;
     let mut writer = reply.start(ok()).unwrap();
     let reading = thread::spawn(move || body.read());
     let writing = thread::spawn(move || {

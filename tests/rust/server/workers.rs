@@ -51,7 +51,7 @@ fn taker_of_the_last_waiting_thread_starts_the_next_one() {
     let job = take(&site);
     assert!(job.spawn);
     assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, http: 1, ..Default::default() });
-    answer(job.exchange, "");
+    answer(*job.exchange, "");
 }
 
 #[test]
@@ -96,12 +96,12 @@ fn requests_past_the_threads_wait_and_those_past_the_queue_get_503() {
 
     let waiting = site.take_elsewhere();
     until_equal(&1, || site.workers.counts().idle);
-    answer(first.exchange, "first");
+    answer(*first.exchange, "first");
     drop(first.slot);
     // A place is free; the thread that left it comes back for what waits.
-    answer(take(&site).exchange, "third");
+    answer(*take(&site).exchange, "third");
     assert_eq!(third.receive().body, "third");
-    answer(second.exchange, "second");
+    answer(*second.exchange, "second");
     assert_eq!(clients.each_mut().map(|client| client.receive().body).concat().len(), "firstsecond".len());
     drop(waiting);
 }
@@ -114,7 +114,7 @@ fn sockets_take_no_place_of_http() {
     let mut client = ask(&site, GET);
     let job = take(&site);
     assert!(job.exchange.handshake.is_none());
-    answer(job.exchange, "served");
+    answer(*job.exchange, "served");
     assert_eq!(client.receive().body, "served");
     drop(handshakes);
 }
@@ -142,7 +142,7 @@ fn handshake_past_the_last_websocket_gets_503_at_once() {
     let mut client = ask(&site, GET);
     until_equal(&1, || site.workers.counts().http_waiting);
     let job = take(&site);
-    answer(job.exchange, "HTTP goes on");
+    answer(*job.exchange, "HTTP goes on");
     assert_eq!(client.receive().body, "HTTP goes on");
 }
 
@@ -259,7 +259,7 @@ fn stop_sends_idle_threads_away_and_refuses_what_waits_and_comes() {
     }
     assert_eq!(ask(&site, GET).receive().status(), "HTTP/1.1 503 Service Unavailable");
     assert!(site.workers.take().is_none());
-    answer(job.exchange, "still answered");
+    answer(*job.exchange, "still answered");
     assert_eq!(running.receive().body, "still answered");
     drop(job.slot);
     assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, refused: 3, ..Default::default() });
