@@ -19,9 +19,12 @@ WITHOUT_PYTHON_2 ?= skip
 # The same where the advisory database cannot be had.
 WITHOUT_ADVISORIES ?= fail
 FUZZ_SECONDS ?= 60
+# How long the soak takes, and with how many sockets.
+MINUTES ?= 5
+SOCKETS ?= 100
 
 .PHONY: help build demo test test-rust test-loom test-bench test-python hostile test-matrix contract check lint licences advisories \
-        fmt fuzz miri valgrind bench bench-adoption bench-instructions bench-peers bench-slow-client clean core video tools uwsgi node \
+        fmt fuzz miri valgrind soak bench bench-adoption bench-instructions bench-peers bench-slow-client clean core video tools uwsgi node \
         cargo-tools packages-test original
 
 help: ## Show this list
@@ -164,6 +167,9 @@ miri: ## Tests of the core under Miri, where a nightly toolchain has it
 valgrind: ## Signal handlers, adopted sockets and wire under Valgrind
 	@scripts/need-cargo.sh
 	@scripts/valgrind.sh
+
+soak: core ## Used and misused for long: leaks, lost messages, a graph (MINUTES=5, SOCKETS=100, ARGS="--help")
+	@cd benches && ../$(BIN)/python -m soak --minutes $(MINUTES) --sockets $(SOCKETS) $(ARGS)
 
 bench: ## Benchmarks of the core (criterion)
 	@cargo bench --no-default-features --bench wire --bench connection $(ARGS)

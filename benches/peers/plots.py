@@ -10,7 +10,7 @@ WIDTH, LABEL, BAR, GAP, TOP = 820, 300, 18, 6, 46
 ROOM = 150
 """Beside the longest bar, for its figure."""
 
-_STYLE = (
+STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600;font-size:15px}"
     ".note{fill:#57606a}"
     ".peer{fill:#8c959f}.ours{fill:#2da44e}.limit{fill:#d0d7de}.whisker{stroke:#24292f;stroke-width:1}"
@@ -46,7 +46,7 @@ def bar_chart(title: str, note: str, bars: Sequence[Bar]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
         f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, {chr(34): "&quot;"})}">',
-        f"<style>{_STYLE}</style>",
+        f"<style>{STYLE}</style>",
         f'<text class="title" x="0" y="16">{escape(title)}</text>',
         f'<text class="note" x="0" y="34">{escape(note)}</text>',
     ]

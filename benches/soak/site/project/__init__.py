@@ -1,0 +1,1 @@
+"""A project with a view for each way to use a WebSocket."""
