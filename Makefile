@@ -24,7 +24,7 @@ MINUTES ?= 5
 SOCKETS ?= 100
 
 .PHONY: help build demo test test-rust test-loom test-bench test-python hostile test-matrix contract check lint licences advisories \
-        fmt fuzz miri valgrind soak bench bench-adoption bench-instructions bench-peers bench-slow-client clean core video tools uwsgi node \
+        fmt fuzz miri valgrind soak bench bench-adoption bench-instructions bench-peers bench-http bench-slow-client clean core video tools uwsgi node \
         cargo-tools packages-test original
 
 help: ## Show this list
@@ -183,6 +183,13 @@ bench-instructions: ## Instructions of the echo path beside the committed ones (
 bench-peers: core ## Side by side with every peer (ARGS="--only echo --rounds 1 --peers ours,picows", or --help)
 	@scripts/need-cargo.sh
 	@cd benches && ../$(BIN)/python -m peers $(ARGS)
+
+# The worker by itself, and the servers that it stands in for, with as many threads.
+HTTP_PEERS := ours,ours-gunicorn,gunicorn-gthread-64,granian-wsgi,granian-wsgi-64,granian-wsgi-default
+
+bench-http: core ## Plain HTTP side by side with gunicorn gthread and granian, with and without middleware (ARGS=--rounds 9)
+	@scripts/need-cargo.sh
+	@cd benches && ../$(BIN)/python -m peers --only http,http-bare --peers $(HTTP_PEERS) $(ARGS)
 
 bench-adoption: core ## Echo under servers that are not ours, beside our own
 	@$(BIN)/python benches/adoption.py

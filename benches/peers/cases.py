@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .peers import Peer
+from .peers import NOTHING, Peer
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Case:
         less_is_better: of two figures the smaller wins.
         clients: how many there are at a time.
         path: of the handshake; that of a peer with another one stands in `PATHS`.
+        environ: additions to the environment variables of the server.
     """
 
     name: str
@@ -36,6 +37,11 @@ class Case:
     less_is_better: bool = False
     clients: int = 100
     path: str = "/echo"
+    environ: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+
+
+def _http(name: str, title: str, needs: str, environ: Mapping[str, str] = NOTHING) -> Case:
+    return Case(name, title, needs, "wrk", {}, unit="requests/s", clients=32, path="/hello", environ=environ)
 
 
 def _echo(name: str, title: str, needs: str = "text", clients: int = 100, **options: Any) -> Case:
@@ -130,15 +136,12 @@ CASES: Final = {
             clients=1,
             path="/polling",
         ),
-        Case(
-            "http",
-            "HTTP hello, 32 keep-alive",
-            "http",
-            "wrk",
-            {},
-            unit="requests/s",
-            clients=32,
-            path="/hello",
+        _http("http", "HTTP hello, 32 keep-alive", "http"),
+        _http(
+            "http-bare",
+            "The same, Django without middleware",
+            "http-django",
+            {"BENCH_MIDDLEWARE": "none"},
         ),
     ]
 }

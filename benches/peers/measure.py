@@ -62,7 +62,8 @@ def measure(case: Case, peer: Peer, environment: Environment, settings: Settings
     """
     try:
         log = f"{peer.name}-{case.name}.log"
-        with serve(peer, environment.python, settings.limits, settings.server_cores, log) as server:
+        started = serve(peer, environment.python, settings.limits, settings.server_cores, log, case.environ)
+        with started as server:
             _wait_until_up(case, server, settings)
             before, moment = server.usage(), machine.now()
             load_before = _children_cpu()
@@ -214,7 +215,7 @@ def _wrk(case: Case, server: Server, settings: Settings) -> dict[str, Any]:
             "--timeout",
             "10s",
         ]
-        began, cpu = time.monotonic(), _children_cpu()
+        began, cpu, before = time.monotonic(), _children_cpu(), server.usage()
         done = subprocess.run(  # noqa: S603
             [*pinned(settings.load_cores), "wrk", *options, url],
             capture_output=True,
@@ -226,6 +227,8 @@ def _wrk(case: Case, server: Server, settings: Settings) -> dict[str, Any]:
             raise Wrong(f"wrk: {(done.stderr or done.stdout).strip()[-300:]}")
         measured = wrk_report(done.stdout)
         measured["load_cpu"] = (_children_cpu() - cpu) / (time.monotonic() - began)
+        server_seconds = server.usage().cpu_seconds - before.cpu_seconds
+        measured["server_us"] = 1e6 * server_seconds / measured["count"]
     return measured
 
 
@@ -242,12 +245,13 @@ def wrk_report(text: str) -> dict[str, Any]:
     if spoilt:
         raise Wrong(f"wrk: {spoilt[0]}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    count = re.search(r"(\d+) requests in ", text)
     latencies = dict(re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s|m)) *$", text, re.MULTILINE))
     if rate is not None and float(rate[1]) == 0:
         raise Wrong("wrk: not one answer")
-    if rate is None or set(latencies) != {"50", "99"}:
+    if rate is None or count is None or set(latencies) != {"50", "99"}:
         raise Wrong(f"wrk printed {text[-300:]!r}")
-    report: dict[str, Any] = {"rate": float(rate[1])}
+    report: dict[str, Any] = {"rate": float(rate[1]), "count": int(count[1])}
     for percent, latency in latencies.items():
         number, unit = re.fullmatch(r"([\d.]+)([a-z]+)", latency).groups()  # type: ignore[union-attr]
         report[f"p{percent}_us"] = float(number) * _MICROSECONDS[unit]

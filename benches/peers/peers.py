@@ -41,7 +41,8 @@ class Peer:
 
 TEXT: Final = frozenset({"text", "handshakes", "idle"})
 SOCKETS: Final = TEXT | {"binary", "broadcast"}
-DJANGO: Final = frozenset({"http", "polling"})
+HTTP: Final = frozenset({"http", "http-django"})
+DJANGO: Final = HTTP | {"polling"}
 
 NO_BINARY: Final = {"binary": "sends text alone", "deflate": "has no compression"}
 NO_DEFLATE: Final = {"deflate": "has no compression"}
@@ -112,7 +113,7 @@ def _channels() -> list[Peer]:
     def peer(
         name: str, title: str, command: tuple[str, ...], environ: Mapping[str, str], deflates: bool
     ) -> Peer:
-        http = frozenset({"http"}) if "BENCH_CONSUMER" not in environ else frozenset()
+        http = HTTP if "BENCH_CONSUMER" not in environ else frozenset()
         return Peer(
             f"channels-{name}",
             f"Channels {title}",
@@ -216,16 +217,20 @@ def _limits() -> list[Peer]:
 
 def _http() -> list[Peer]:
     def peer(name: str, title: str, command: tuple[str, ...]) -> Peer:
-        http = frozenset({"http"})
-        return Peer(name, title, "channels", command, http, folder="apps/django", environ=HTTP_ONLY)
+        return Peer(name, title, "channels", command, HTTP, folder="apps/django", environ=HTTP_ONLY)
 
-    wsgi = (*GRANIAN, "--interface", "wsgi", "project.wsgi:application", "--blocking-threads")
+    wsgi = (*GRANIAN, "--interface", "wsgi", "project.wsgi:application")
+    blocking = (*wsgi, "--blocking-threads")
     gunicorn = (*GUNICORN, "project.wsgi", "--worker-class")
+    gthread = (*gunicorn, "gthread", "--threads")
     return [
-        peer("granian-wsgi", "granian WSGI, 1 thread", (*wsgi, "1")),
-        peer("granian-wsgi-8", "granian WSGI, 8 threads", (*wsgi, "8")),
+        peer("granian-wsgi", "granian WSGI, 1 thread", (*blocking, "1")),
+        peer("granian-wsgi-8", "granian WSGI, 8 threads", (*blocking, "8")),
+        peer("granian-wsgi-64", "granian WSGI, 64 threads", (*blocking, "64")),
+        peer("granian-wsgi-default", "granian WSGI, as many threads as it likes", wsgi),
         peer("gunicorn-sync", "gunicorn sync", (*gunicorn, "sync")),
-        peer("gunicorn-gthread", "gunicorn gthread, 8 threads", (*gunicorn, "gthread", "--threads", "8")),
+        peer("gunicorn-gthread", "gunicorn gthread, 8 threads", (*gthread, "8")),
+        peer("gunicorn-gthread-64", "gunicorn gthread, 64 threads", (*gthread, "64")),
         peer("runserver", "Django's runserver", RUNSERVER),
     ]
 

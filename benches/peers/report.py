@@ -128,6 +128,7 @@ _COLUMNS = (
     ("alive", "alive", lambda value: f"{value:,.0f}"),
     ("CPU %", "cpu_percent", lambda value: f"{value:.1f}"),
     ("memory grew MiB", "rss_growth_kib", lambda value: f"{value / 1024:.1f}"),
+    ("server's CPU µs each", "server_us", lambda value: f"{value:.0f}"),
     ("load", "load_cpu", lambda value: f"{value:.0%}"),
     ("others", "other_load", lambda value: f"{value:.0%}"),
 )

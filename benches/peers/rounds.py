@@ -111,6 +111,8 @@ def line_of(run: Run, record: Mapping[str, Any]) -> str:
     parts = [f"{front} {record[run.case.figure]:>12,.1f} {run.case.unit}"]
     if "p99_us" in record:
         parts.append(f"p99 {record['p99_us'] / 1000:,.2f} ms")
+    if "server_us" in record:
+        parts.append(f"server's CPU {record['server_us']:,.0f} µs each")
     if "load_cpu" in record:
         parts.append(f"load's core {record['load_cpu']:.0%}")
     if "opened" in record:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO, Final
 import psutil
 
 from .environments import APPS, TARGET
-from .peers import Peer
+from .peers import NOTHING, Peer
 
 _STOP_SECONDS: Final = 3.0
 _LAST_LINES: Final = 4
@@ -96,7 +96,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(peer: Peer, python: Path | None, limits: Path, cores: str, log_name: str) -> Iterator[Server]:
+def serve(
+    peer: Peer,
+    python: Path | None,
+    limits: Path,
+    cores: str,
+    log_name: str,
+    additions: Mapping[str, str] = NOTHING,
+) -> Iterator[Server]:
     """Starts a peer; it may not be listening yet. At the end it is stopped, gently at first.
 
     Args:
@@ -105,6 +112,7 @@ def serve(peer: Peer, python: Path | None, limits: Path, cores: str, log_name: s
         limits: the program of the limits.
         cores: what `taskset -c` pins it to.
         log_name: of the file for what it says.
+        additions: to its environment variables, of the case.
     """
     port = free_port()
     places = {"port": port, "limits": limits, "python": python, "bin": python and python.parent}
@@ -114,7 +122,7 @@ def serve(peer: Peer, python: Path | None, limits: Path, cores: str, log_name: s
         "PYTHONDONTWRITEBYTECODE": "1",
         "BENCH_MODULES": str(TARGET / "node" / "node_modules"),
     }
-    environ.update(peer.environ)
+    environ.update({**peer.environ, **additions})
     folder = APPS.parent / peer.folder
     with redis(peer, cores) as (address, parts):
         environ["BENCH_REDIS"] = address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -211,10 +212,11 @@ Requests/sec:   8424.31
 
 
 def test_what_wrk_prints_is_read():
-    assert measure.wrk_report(WRK) == {"rate": 8424.31, "p50_us": 3700.0, "p99_us": 512.0}
+    report = {"rate": 8424.31, "count": 33724, "p50_us": 3700.0, "p99_us": 512.0}
+    assert measure.wrk_report(WRK) == report
     # Seconds have one letter and are filled up.
     slow = WRK.replace("512.00us", "1.26s ")
-    assert measure.wrk_report(slow) == {"rate": 8424.31, "p50_us": 3700.0, "p99_us": 1.26e6}
+    assert measure.wrk_report(slow) == {**report, "p99_us": 1.26e6}
 
 
 @pytest.mark.parametrize(
@@ -234,6 +236,26 @@ def test_other_load_is_what_is_busy_and_not_ours(monkeypatch: pytest.MonkeyPatch
     before, after = machine.Moment(100.0, 10.0), machine.Moment(112.0, 20.0)
     assert machine.other_load(before, after, own_seconds=8.0) == pytest.approx(0.2)
     assert machine.other_load(before, after, own_seconds=12.5) == 0.0
+
+
+def test_a_case_may_add_to_the_environment_of_a_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(servers, "TARGET", tmp_path)
+    bare = CASES["http-bare"]
+    script = "import os; print(os.environ['A'], os.environ['BENCH_MIDDLEWARE'])"
+    peer = Peer("x", "X", "ours", ("{python}", "-c", script), frozenset(), environ={"A": "1"})
+    python = Path(sys.executable)
+    with servers.serve(peer, python, python, "", "x.log", bare.environ) as server:
+        with contextlib.suppress(servers.ServerFailed):
+            while True:
+                server.usage()
+        assert server.log.read_text() == "1 none\n"
+
+
+def test_the_case_without_middleware_is_for_django_alone():
+    bare = CASES["http-bare"]
+    assert obstacle(bare, PEERS["ours-gunicorn"]) is None
+    assert obstacle(bare, PEERS["granian-wsgi"]) is None
+    assert obstacle(bare, PEERS["aiohttp"]) is not None
 
 
 def test_a_server_that_ends_is_told_with_what_it_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
