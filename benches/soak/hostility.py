@@ -101,7 +101,7 @@ async def noise(world: World) -> None:
         finally:
             writer.transport.abort()
         return
-    async with opened(world.tally, world.port, "/echo/") as socket:
+    async with opened(world.tally, world.port, "/length/") as socket:
         # A frame may have begun that never ends; then this client goes away in the middle of it.
         socket.write(data)
         await world.pause()

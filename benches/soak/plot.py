@@ -69,7 +69,8 @@ def graph(title: str, note: str, samples: Sequence[dict[str, Any]]) -> str:
     every = next((tick for tick in _TICKS if seconds / 60 / tick <= 10), _TICKS[-1])
     for minute in range(0, int(seconds / 60) + 1, every):
         label = f"{minute}" if minute else "0 min"
-        parts.append(f'<text class="note" x="{across(60 * minute):.1f}" y="{height - 8}">{label}</text>')
+        place = f'x="{across(60 * minute):.1f}" y="{height - 8}" text-anchor="middle"'
+        parts.append(f'<text class="note" {place}>{label}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -20,6 +20,14 @@ def echo(request):
 
 
 @require_websocket
+def length(request):
+    """Answers with lengths: what comes may be anything, and only text can be sent back as text."""
+    for message in request.websocket:
+        if message is not None:
+            request.websocket.send(len(message))
+
+
+@require_websocket
 def room(request, number):
     """Sends what comes to all in the room, in a loop over a dict."""
     websocket = request.websocket
