@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    server::{self, Job, Listener, Notice, Notices, ThreadCounts, Told, Workers},
+    server::{self, Job, Listener, Notice, Notices, ThreadCounts, Told, Workers, arenas},
     wire::close,
 };
 
@@ -166,6 +166,7 @@ impl Server {
     /// Starts accepting, asks for the first thread, and returns.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.core.check_process()?;
+        arenas::limit();
         let runtime = runtime::handle(py, self.io_threads)?;
         {
             let mut state = self.core.state.lock();

@@ -6,6 +6,7 @@
 
 mod admission;
 mod app;
+pub mod arenas;
 mod body;
 pub mod cgi;
 pub mod framing;
