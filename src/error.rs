@@ -127,6 +127,55 @@ pub enum AdoptError {
     Io(#[from] std::io::Error),
 }
 
+/// Why TLS cannot be spoken with what is there for it.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file is not what its PEM sections say.
+    #[error("the {part} is no PEM: {error}")]
+    Pem {
+        /// Which one.
+        part: TlsPart,
+        /// What is wrong.
+        error: tokio_rustls::rustls::pki_types::pem::Error,
+    },
+    /// There is no section of its kind.
+    #[error("there is no {0} in PEM")]
+    Missing(TlsPart),
+    /// The private key wants a password, which nobody is there to tell.
+    #[error("the private key is encrypted; a key without a password is needed")]
+    EncryptedKey,
+    /// The private key is that of another certificate.
+    #[error("the private key does not belong to the certificate")]
+    ForeignKey,
+    /// The certificate or the private key is of no kind that TLS can use.
+    #[error("the certificate or the private key cannot be used: {0}")]
+    Unusable(tokio_rustls::rustls::Error),
+    /// A certificate cannot be one of an authority.
+    #[error("the certificate of an authority cannot be used: {0}")]
+    Authority(String),
+}
+
+/// What TLS needs of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsPart {
+    /// The certificate and those that lead from it to an authority.
+    Certificate,
+    /// Its private key.
+    Key,
+    /// The certificates of the authorities that vouch for clients.
+    Authorities,
+}
+
+impl std::fmt::Display for TlsPart {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Certificate => "certificate",
+            Self::Key => "private key",
+            Self::Authorities => "certificate of an authority",
+        })
+    }
+}
+
 /// How a connection ended (RFC 6455 section 7.1.5 and 7.1.6) and who ended it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReason {

@@ -8,6 +8,7 @@ __all__ = [
     "Connection",
     "FileWrapper",
     "Server",
+    "Tls",
     "Upgrade",
     "__version__",
     "adopt",
@@ -182,7 +183,7 @@ class Server:
         Args:
             application: the WSGI application.
             listeners: descriptors of bound, listening sockets; duplicated, the caller keeps its own.
-            config: settings as ``conf.server_config()`` gives them.
+            config: settings as ``conf.server_config()`` gives them; ``tls`` may be a ``Tls``.
             spawn: starts one more daemon thread that calls ``work``.
             access_log: hears of each exchange.
             base_environ: entries of every environ; what a request says itself wins over them.
@@ -232,8 +233,8 @@ class Server:
         Between two answers it lets five seconds pass. Each entry: what, how often, and whose address and
         what in particular (a path, a reason, or "") it was the last time. What: ``http_busy``,
         ``websockets_full``, ``connections_full``, ``address_full``, ``request_line_too_long``,
-        ``header_too_large``, ``too_many_headers``, ``header_timed_out``, ``body_too_large``, ``bad_request``
-        or ``accept_failed``.
+        ``header_too_large``, ``too_many_headers``, ``header_timed_out``, ``body_too_large``, ``bad_request``,
+        ``preface``, ``preface_timed_out`` or ``accept_failed``.
 
         Returns:
             The list; None once the server has been stopped.
@@ -241,6 +242,25 @@ class Server:
     @property
     def counts(self) -> dict[str, int]:
         """``http_threads``, ``websocket_threads``, ``idle_threads``, ``connections``."""
+
+@final
+class Tls:
+    """A certificate and its private key, for a server that speaks TLS. A fork takes them along."""
+
+    def __new__(
+        cls, certificate: bytes, key: bytes, authorities: bytes | None = None, required: bool = False
+    ) -> Self:
+        """Reads and checks them.
+
+        Args:
+            certificate: in PEM; behind it those that lead to an authority.
+            key: the private key in PEM, without a password.
+            authorities: in PEM, the certificates of those who vouch for clients; None: clients show none.
+            required: whether a client without a certificate is refused.
+
+        Raises:
+            ValueError: something is missing, broken, encrypted or does not belong together.
+        """
 
 @final
 class FileWrapper:

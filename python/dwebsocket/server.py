@@ -70,6 +70,13 @@ _NOTICES: Final = {
         "its body is too large; WEBSOCKET_MAX_BODY_BYTES sets the size",
     ),
     "bad_request": Notice("A request was refused", "the client's mistake", logging.DEBUG),
+    "preface": Notice(
+        "A connection was closed before its first request", "the client's mistake", logging.DEBUG
+    ),
+    "preface_timed_out": Notice(
+        "A connection was closed before its first request",
+        "its TLS handshake did not end in time; WEBSOCKET_HEADER_TIMEOUT_SECONDS sets the time",
+    ),
     "accept_failed": Notice(
         "A connection could not be accepted",
         "the process has no descriptor or memory left and tries again every 0.1 s; ulimit -n sets the "

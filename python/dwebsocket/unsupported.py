@@ -21,8 +21,7 @@ RUNSERVER: Final = (
     "Put 'dwebsocket' first in INSTALLED_APPS and run manage.py runserver, whose server carries WebSockets."
 )
 GUNICORN: Final = (
-    "Or run gunicorn with --worker-class dwebsocket.gunicorn.Worker; leave TLS to a proxy in front of it, "
-    "such as nginx."
+    "Or run gunicorn with --worker-class dwebsocket.gunicorn.Worker, which takes --certfile as well."
 )
 OTHERS: Final = (RUNSERVER, GUNICORN)
 PROXY: Final = (
@@ -101,7 +100,7 @@ def refusal(environ: Mapping[str, Any]) -> UnsupportedServer:
     server = _name(environ)
     if any(_is_tls(environ.get(key)) for key in _SOCKETS):
         reason = f"{server} speaks TLS itself, so that there is no plain socket to hand over."
-        return UnsupportedServer(server, reason, (RUNSERVER, PROXY.format(server=server)))
+        return UnsupportedServer(server, reason, (RUNSERVER, GUNICORN, PROXY.format(server=server)))
     return UnsupportedServer(server)
 
 

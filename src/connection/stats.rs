@@ -30,6 +30,8 @@ const FURTHER_CODES: u16 = 0;
 /// Why a request, a handshake or a connection was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// A connection did not begin as it has to, such as with TLS.
+    Preface,
     /// A connection got 503: there are as many as there may be.
     ConnectionsFull,
     /// A connection got 503: there are as many of its address as there may be.
@@ -62,7 +64,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
+        Self::Preface,
         Self::ConnectionsFull,
         Self::AddressFull,
         Self::WebSocketsFull,
@@ -82,6 +85,7 @@ impl Refusal {
     /// Its name for those who read figures.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Preface => "preface",
             Self::ConnectionsFull => "connections_full",
             Self::AddressFull => "address_full",
             Self::WebSocketsFull => "websockets_full",

@@ -8,7 +8,11 @@ use pyo3::{
     types::{PyBool, PyDict, PyFloat, PyInt, PyMapping, PyString},
 };
 
-use crate::config::{CompressionConfig, ConnectionConfig, ServerConfig, SlowClient};
+use super::tls::Tls;
+use crate::{
+    config::{CompressionConfig, ConnectionConfig, ServerConfig, SlowClient},
+    server::{self, Preface},
+};
 
 /// Far beyond any use, and well within what clocks can add.
 const MAX_SECONDS: f64 = 1e9;
@@ -20,6 +24,8 @@ pub(super) struct Settings {
     pub(super) server: ServerConfig,
     /// Threads of the tokio runtime, should this server be the one that builds it.
     pub(super) io_threads: usize,
+    /// What each connection begins with.
+    pub(super) preface: Preface,
 }
 
 impl Settings {
@@ -31,7 +37,8 @@ impl Settings {
     pub(super) fn parse(config: &Bound<'_, PyMapping>) -> PyResult<Self> {
         let values = PyDict::new(config.py());
         values.update(config)?;
-        let mut settings = Self { server: ServerConfig::default(), io_threads: 1 };
+        let mut settings =
+            Self { server: ServerConfig::default(), io_threads: 1, preface: Preface::default() };
         let mut connection = ConnectionConfig::default();
         for (name, value) in values {
             let name: String = name.extract()?;
@@ -64,6 +71,7 @@ impl Settings {
             "write_timeout_seconds" => server.write_timeout = value.seconds()?,
             "thread_linger_seconds" => server.thread_linger = value.seconds_or_zero()?,
             "io_threads" => self.io_threads = value.count()?,
+            "tls" => self.preface.tls = value.tls()?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -161,6 +169,14 @@ impl Value<'_, '_> {
             return Ok(None);
         }
         Ok(self.seconds_or_zero()?.some_time())
+    }
+
+    fn tls(&self) -> PyResult<Option<server::Tls>> {
+        if self.value.is_none() {
+            return Ok(None);
+        }
+        let Ok(tls) = self.value.cast::<Tls>() else { return Err(self.wrong_type("a Tls or None")) };
+        Ok(Some(tls.get().core.clone()))
     }
 
     fn slow_client(&self) -> PyResult<SlowClient> {

@@ -3,11 +3,15 @@
 use pyo3::{
     exceptions::{
         PyBrokenPipeError, PyConnectionAbortedError, PyConnectionResetError, PyOSError, PyTimeoutError,
+        PyValueError,
     },
     prelude::*,
 };
 
-use crate::server::{BodyError, WriteError};
+use crate::{
+    error::TlsError,
+    server::{BodyError, WriteError},
+};
 
 // Each is an OSError: it is what Django turns into UnreadablePostError, and what the code of applications expects of a
 // socket.
@@ -19,6 +23,12 @@ impl From<BodyError> for PyErr {
             BodyError::TooLarge { .. } => PyOSError::new_err((libc::EFBIG, error.to_string())),
             BodyError::Invalid => PyConnectionAbortedError::new_err(error.to_string()),
         }
+    }
+}
+
+impl From<TlsError> for PyErr {
+    fn from(error: TlsError) -> Self {
+        PyValueError::new_err(error.to_string())
     }
 }
 

@@ -11,6 +11,7 @@ mod log;
 mod runtime;
 mod server;
 mod stats;
+mod tls;
 mod websocket;
 mod wsgi;
 
@@ -20,6 +21,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<server::Server>()?;
+    module.add_class::<tls::Tls>()?;
     module.add_class::<websocket::Upgrade>()?;
     module.add_class::<websocket::PyConnection>()?;
     module.add_class::<websocket::PyBell>()?;

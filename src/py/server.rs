@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    server::{self, Job, Listener, Notice, Notices, ThreadCounts, Told, Workers, arenas},
+    server::{self, Job, Listener, Notice, Notices, Preface, ThreadCounts, Told, Workers, arenas},
     wire::close,
 };
 
@@ -41,6 +41,7 @@ pub(super) struct Server {
     service: Arc<Service>,
     spawn: Py<PyAny>,
     config: Arc<ServerConfig>,
+    preface: Preface,
     io_threads: usize,
     core: Arc<Core>,
 }
@@ -147,7 +148,7 @@ impl Server {
         base_environ: Option<&Bound<'_, PyMapping>>,
     ) -> PyResult<Self> {
         let template = Template::new(application.py(), base_environ)?;
-        let Settings { server: config, io_threads } = Settings::parse(config)?;
+        let Settings { server: config, io_threads, preface } = Settings::parse(config)?;
         let listeners = listeners.into_iter().map(duplicate).collect::<PyResult<_>>()?;
         let notices = Arc::new(Notices::counting(stats::current(application.py())));
         let core = Core {
@@ -160,7 +161,7 @@ impl Server {
         };
         let service = Service { application: application.unbind(), access_log, template };
         let (service, config, core) = (Arc::new(service), Arc::new(config), Arc::new(core));
-        Ok(Self { service, spawn, config, io_threads, core })
+        Ok(Self { service, spawn, config, preface, io_threads, core })
     }
 
     /// Starts accepting, asks for the first thread, and returns.
@@ -175,8 +176,8 @@ impl Server {
             };
             let listeners = std::mem::take(listeners);
             let app = Arc::clone(&self.core.workers);
-            let server =
-                server::Server::start(runtime, listeners, app, Arc::clone(&self.config), &self.core.notices)?;
+            let (config, preface) = (Arc::clone(&self.config), self.preface.clone());
+            let server = server::Server::start(runtime, listeners, app, config, &self.core.notices, preface)?;
             *state = State::Running(Arc::new(server));
         }
         {
@@ -336,6 +337,8 @@ fn name_of(notice: Notice) -> &'static str {
         Notice::HeaderTimedOut => "header_timed_out",
         Notice::BodyTooLarge => "body_too_large",
         Notice::BadRequest => "bad_request",
+        Notice::Preface => "preface",
+        Notice::PrefaceTimedOut => "preface_timed_out",
         Notice::AcceptFailed => "accept_failed",
     }
 }

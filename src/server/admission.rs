@@ -30,6 +30,8 @@ pub(super) struct Admission {
     open: Mutex<Open>,
     refusals: Arc<Semaphore>,
     notices: Arc<Notices>,
+    /// A refusal could be read only behind a handshake, which costs more than it is worth.
+    is_tls: bool,
 }
 
 #[derive(Debug, Default)]
@@ -47,23 +49,26 @@ pub(super) struct Admitted {
 }
 
 impl Admission {
-    pub(super) fn new(config: &ServerConfig, notices: Arc<Notices>) -> Arc<Self> {
+    pub(super) fn new(config: &ServerConfig, notices: Arc<Notices>, is_tls: bool) -> Arc<Self> {
         Arc::new(Self {
             most: config.max_tcp_connections(),
             most_of_one_address: config.max_connections_per_address,
             open: Mutex::default(),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             notices,
+            is_tls,
         })
     }
 
-    /// `None`: there is no place for the connection, which has been told so.
+    /// `None`: there is no place for the connection, which has been told so, or closed where it speaks TLS.
     pub(super) fn admit(self: &Arc<Self>, socket: Socket) -> Option<(Socket, Admitted)> {
         match self.place(&socket) {
             Ok(admitted) => Some((socket, admitted)),
             Err(notice) => {
                 self.notices.note(notice, address_of(&socket), "");
-                if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
+                if !self.is_tls
+                    && let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned()
+                {
                     tokio::spawn(async move {
                         // A client that does not listen is not told.
                         let _untold = time::timeout(REFUSAL_TIME, refuse(socket)).await;

@@ -5,12 +5,10 @@ use std::{
     cell::Cell,
     convert::Infallible,
     future::{Future, poll_fn},
-    io,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,30 +17,25 @@ use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use memchr::{memchr, memmem};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     runtime::Handle,
     sync::{oneshot, watch},
-    time,
 };
 
 use super::{
     app::{App, Exchange},
     body::{Limit, RequestBody, Surroundings},
+    farewell,
     link::Link,
     notices::{Notice, Notices, beginning},
     pipe::ReplyBody,
+    preface::{self, Preface},
     reply::{Answer, ClientGone, Reply, plain},
     shutdown::{Stage, asked_to_end},
     socket::{Patient, Socket},
     sockets::{Registry, Sockets, Upgraded},
+    stream::Stream,
 };
 use crate::{config::ServerConfig, error::HandshakeError, wire::handshake::Handshake};
-
-/// What is still read, and thrown away, of a client that was answered before it had sent everything: closing at once
-/// would reset the connection and take the answer away.
-const LINGER_BYTES: usize = 4 << 20;
-/// How long that may take.
-const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Bytes of a target that hyper takes at most, whatever the bounds are.
 const LONGEST_TARGET: usize = 65_534;
@@ -57,13 +50,14 @@ pub(super) struct Host {
     pub(super) registry: Arc<Registry>,
     pub(super) runtime: Handle,
     pub(super) notices: Arc<Notices>,
+    pub(super) preface: Preface,
 }
 
 /// Serves one client until its connection has ended. `stage` tells when to end after the exchange in flight.
 pub(super) async fn serve(host: Host, socket: Socket, stage: watch::Receiver<Stage>) {
     // Boxed, so that a WebSocket does not go on to hold the room that HTTP needed.
-    if let Some((upgraded, socket, early)) = Box::pin(serve_http(host, socket, stage)).await {
-        upgraded.run(socket, early).await;
+    if let Some((upgraded, stream, early)) = Box::pin(serve_http(host, socket, stage)).await {
+        upgraded.run(stream, early).await;
     }
 }
 
@@ -72,11 +66,13 @@ async fn serve_http(
     host: Host,
     socket: Socket,
     stage: watch::Receiver<Stage>,
-) -> Option<(Upgraded, Socket, Bytes)> {
+) -> Option<(Upgraded, Stream, Bytes)> {
     let link = Arc::new(Link::default());
+    let (peer, local) = (socket.peer(), socket.local());
+    let stream = preface::pass(&host, socket, &link, &stage).await?;
     let builder = builder(&host.config);
-    let patient = Patient::new(socket, host.config.write_timeout, Arc::clone(&link));
-    let requests = Requests::new(host, &patient, Arc::clone(&link));
+    let patient = Patient::new(stream, host.config.write_timeout, Arc::clone(&link));
+    let requests = Requests::new(host, peer, local, Arc::clone(&link));
     let mut connection = builder.serve_connection(TokioIo::new(patient), requests);
     let outcome = {
         let mut asked_to_end = pin!(asked_to_end(stage, &link));
@@ -94,15 +90,15 @@ async fn serve_http(
         .await
     };
     let parts = connection.into_parts();
-    let socket = parts.io.into_inner().into_inner();
+    let stream = parts.io.into_inner().into_inner();
     match (link.take_upgraded(), outcome) {
         // A copy, which does not hold on to the buffer it comes from.
-        (Some(upgraded), Ok(())) => Some((upgraded, socket, Bytes::copy_from_slice(&parts.read_buf))),
+        (Some(upgraded), Ok(())) => Some((upgraded, stream, Bytes::copy_from_slice(&parts.read_buf))),
         (_, outcome) => {
             if let Err(error) = &outcome {
                 parts.service.note_refusal(error, &parts.read_buf);
             }
-            part(socket, outcome, &link, &parts.read_buf).await;
+            farewell::part(stream, outcome, &link, &parts.read_buf).await;
             None
         }
     }
@@ -124,46 +120,6 @@ fn builder(config: &ServerConfig) -> http1::Builder {
     builder
 }
 
-/// Ends a connection that did not become a WebSocket. Failures end here: hyper has sent what can be sent, and the view
-/// has learnt from its body or its writer that the client is gone.
-async fn part(mut socket: Socket, outcome: hyper::Result<()>, link: &Link, unparsed: &Bytes) {
-    if link.was_cut_off() {
-        // Where only the close ends a response, nothing else tells the client that it is not whole. A socket that is
-        // no longer connected refuses the option and needs none.
-        drop(socket.reset_at_close());
-        return;
-    }
-    let farewell = async {
-        match outcome {
-            Err(error) if error.is_timeout() && !unparsed.is_empty() => say_timeout(&mut socket).await?,
-            Err(error) if error.is_parse() => {}
-            _ if link.has_unread() => {}
-            _ => return Ok(()),
-        }
-        linger(&mut socket).await
-    };
-    let farewell: Result<io::Result<()>, _> = time::timeout(LINGER_TIME, farewell).await;
-    // Neither a client that resets nor one that goes on sending past the bound can be told anything more.
-    drop(farewell);
-}
-
-async fn say_timeout(socket: &mut Socket) -> io::Result<()> {
-    socket.write_all(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await
-}
-
-async fn linger(socket: &mut Socket) -> io::Result<()> {
-    socket.shutdown().await?;
-    let mut buffer = vec![0; 16 << 10];
-    let mut left = LINGER_BYTES;
-    while left > 0 {
-        match socket.read(&mut buffer).await? {
-            0 => break,
-            read => left = left.saturating_sub(read),
-        }
-    }
-    Ok(())
-}
-
 /// Hands the requests of one connection to the application.
 struct Requests {
     host: Host,
@@ -176,8 +132,7 @@ struct Requests {
 }
 
 impl Requests {
-    fn new(host: Host, patient: &Patient, link: Arc<Link>) -> Self {
-        let (peer, local) = (patient.socket().peer(), patient.socket().local());
+    fn new(host: Host, peer: Option<SocketAddr>, local: Option<SocketAddr>, link: Arc<Link>) -> Self {
         let sockets = Arc::new(Sockets {
             registry: Arc::clone(&host.registry),
             config: Arc::clone(&host.config.connection),

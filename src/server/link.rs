@@ -12,6 +12,8 @@ use super::{framing::Verdict, sockets::Upgraded};
 /// Shared by everything that serves one client's connection.
 #[derive(Debug, Default)]
 pub(super) struct Link {
+    /// Bytes of the client have arrived. Known below TLS only.
+    heard: AtomicBool,
     /// The client may still be sending what nobody will read.
     unread: AtomicBool,
     /// The client took nothing for the write timeout.
@@ -29,6 +31,14 @@ pub(super) struct Link {
 // Relaxed throughout: each flag stands alone and is read after the event it tells of was seen by other means (the end
 // of hyper's task, or a mailbox that closed).
 impl Link {
+    pub(super) fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
     pub(super) fn leave_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }

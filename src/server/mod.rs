@@ -9,6 +9,7 @@ mod app;
 pub mod arenas;
 mod body;
 pub mod cgi;
+mod farewell;
 pub mod framing;
 mod http;
 mod link;
@@ -16,10 +17,13 @@ mod listener;
 mod notices;
 mod pipe;
 mod places;
+mod preface;
 mod reply;
 mod shutdown;
 mod socket;
 mod sockets;
+mod stream;
+mod tls;
 mod workers;
 
 use std::{
@@ -40,8 +44,10 @@ pub use self::{
     body::{BodyError, RequestBody},
     listener::Listener,
     notices::{Notice, Notices, Told},
+    preface::Preface,
     reply::{BodyWriter, ClientGone, Reply, WriteError},
     shutdown::close_in_turn,
+    tls::{ClientAuthorities, Tls},
     workers::{Job, Slot, ThreadCounts, Workers},
 };
 use crate::config::ServerConfig;
@@ -57,8 +63,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the listening sockets on the runtime. The application is called on the runtime's threads. What is refused
-    /// below the application is noted.
+    /// Serves the listening sockets on the runtime; every connection begins with the preface. The application is called on
+    /// the runtime's threads. What is refused below the application is noted.
     ///
     /// # Errors
     /// A socket cannot be made non-blocking or registered with the runtime.
@@ -68,18 +74,20 @@ impl Server {
         app: Arc<dyn App>,
         config: Arc<ServerConfig>,
         notices: &Arc<Notices>,
+        preface: Preface,
     ) -> io::Result<Self> {
         let entered = runtime.enter();
         let listeners: Vec<_> = listeners.into_iter().map(Listener::into_async).collect::<io::Result<_>>()?;
         drop(entered);
         let registry = Arc::new(Registry::default());
-        let admission = Admission::new(&config, Arc::clone(notices));
+        let admission = Admission::new(&config, Arc::clone(notices), preface.tls.is_some());
         let host = Host {
             app,
             config,
             registry: Arc::clone(&registry),
             runtime: runtime.clone(),
             notices: Arc::clone(notices),
+            preface,
         };
         let (accepting, _) = watch::channel(true);
         let (stage, _) = watch::channel(Stage::Open);

@@ -42,6 +42,10 @@ pub enum Notice {
     BodyTooLarge,
     /// A request got another 4xx or 501: it is none that this server takes.
     BadRequest,
+    /// A connection was given up before its first request: it did not begin as it has to, such as with TLS.
+    Preface,
+    /// A connection was given up before its first request: what it has to begin with did not end in time.
+    PrefaceTimedOut,
     /// A connection could not be accepted for want of descriptors or memory.
     AcceptFailed,
 }
@@ -60,12 +64,13 @@ impl Notice {
             Self::HeaderTimedOut => Refusal::HeaderTimedOut,
             Self::BodyTooLarge => Refusal::BodyTooLarge,
             Self::BadRequest => Refusal::BadRequest,
+            Self::Preface | Self::PrefaceTimedOut => Refusal::Preface,
             Self::AcceptFailed => return None,
         })
     }
 }
 
-const KINDS: [Notice; 11] = [
+const KINDS: [Notice; 13] = [
     Notice::HttpBusy,
     Notice::WebSocketsFull,
     Notice::ConnectionsFull,
@@ -76,6 +81,8 @@ const KINDS: [Notice; 11] = [
     Notice::HeaderTimedOut,
     Notice::BodyTooLarge,
     Notice::BadRequest,
+    Notice::Preface,
+    Notice::PrefaceTimedOut,
     Notice::AcceptFailed,
 ];
 

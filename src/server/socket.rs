@@ -13,49 +13,43 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{framing::Framing, link::Link};
+use super::{framing::Framing, link::Link, stream::Stream};
 pub(super) use crate::connection::socket::Socket;
 
-/// A socket whose writes fail when the client takes nothing for the write timeout.
+/// A connection whose writes fail when the client takes nothing for the write timeout.
 #[derive(Debug)]
 pub(super) struct Patient {
-    socket: Socket,
+    stream: Stream,
     timeout: Duration,
     link: Arc<Link>,
     framing: Framing,
-    /// Made at the first stall and kept. While `stalled` is false it may still fire once, which wakes the task for
+    /// Made at the first stall and kept. While `stalled` is `None` it may still fire once, which wakes the task for
     /// nothing; stopping it at each progress would cost more.
     clock: Option<Pin<Box<Sleep>>>,
-    stalled: bool,
+    /// What the client had taken when it began to take nothing, if it has.
+    stalled: Option<u64>,
 }
 
 impl Patient {
-    pub(super) fn new(socket: Socket, timeout: Duration, link: Arc<Link>) -> Self {
-        Self { socket, timeout, link, framing: Framing::default(), clock: None, stalled: false }
+    pub(super) fn new(stream: Stream, timeout: Duration, link: Arc<Link>) -> Self {
+        Self { stream, timeout, link, framing: Framing::default(), clock: None, stalled: None }
     }
 
-    pub(super) fn socket(&self) -> &Socket {
-        &self.socket
+    pub(super) fn into_inner(self) -> Stream {
+        self.stream
     }
 
-    pub(super) fn into_inner(self) -> Socket {
-        self.socket
-    }
-
-    /// Passes on the outcome of a write, and watches the clock while the socket takes nothing.
-    fn watch(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stalled = false;
-            return written;
+    /// Passes on the outcome of a write, a flush or a shutdown, and watches the clock while the client takes nothing.
+    fn watch<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
         }
         let timeout = self.timeout;
         let clock = self.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        if !self.stalled {
-            self.stalled = true;
+        let taken = self.stream.taken_bytes();
+        if self.stalled != Some(taken) {
+            self.stalled = Some(taken);
             // A deadline past the end of time never comes; the clock's own distant default stays.
             if let Some(deadline) = Instant::now().checked_add(timeout) {
                 clock.as_mut().reset(deadline);
@@ -75,7 +69,7 @@ impl AsyncRead for Patient {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
         this.framing.pass(&mut buffer.filled_mut()[before..]);
         if let Some(verdict) = this.framing.verdict() {
             this.link.judge(verdict);
@@ -87,7 +81,7 @@ impl AsyncRead for Patient {
 impl AsyncWrite for Patient {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write(context, bytes);
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.watch(context, written)
     }
 
@@ -97,19 +91,23 @@ impl AsyncWrite for Patient {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(context, pieces);
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, pieces);
         this.watch(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        this.watch(context, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+        let this = self.get_mut();
+        let shut_down = Pin::new(&mut this.stream).poll_shutdown(context);
+        this.watch(context, shut_down)
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::stream::Stream;
 pub(super) use crate::connection::registry::Registry;
 use crate::{
     config::ConnectionConfig,
-    connection::{self, Connection, Driver, registry::Registration, socket::Socket, stats::Stats},
+    connection::{self, Connection, Driver, registry::Registration, stats::Stats},
     wire::offer::Agreement,
 };
 
@@ -38,9 +39,12 @@ pub(super) struct Upgraded {
 }
 
 impl Upgraded {
-    pub(super) async fn run(self, socket: Socket, early: Bytes) {
+    pub(super) async fn run(self, stream: Stream, early: Bytes) {
         let Self { driver, registration } = self;
-        driver.run(socket, early).await;
+        match stream {
+            Stream::Plain(socket) => driver.run(socket, early).await,
+            Stream::Tls(stream) => driver.run(stream, early).await,
+        }
         drop(registration);
     }
 }

@@ -81,12 +81,12 @@ class Gunicorn(Running):
         command = [script, *worker, *options, "project.wsgi"]
         super().__init__(command, project.folder, environ)
         self.folder = project.folder
-        self._clients = ExitStack()
+        self.clients = ExitStack()
 
     def wait_until_up(self, after: int = 0, workers: int = 1) -> Gunicorn:
         """Waits until it listens and its workers are being booted."""
         match = self.stderr.wait_for(r"Listening at: (\S*)", after)
-        if tcp := re.match(r"http://(.+):(\d+)", match[1]):
+        if tcp := re.match(r"https?://(.+):(\d+)", match[1]):
             self.url, self.host, self.port = tcp[0], tcp[1], int(tcp[2])
         self.wait_for_workers(workers)
         return self
@@ -113,12 +113,16 @@ class Gunicorn(Running):
     def socket(self, path: str, **options: object) -> ClientConnection:
         """A WebSocket, which is closed with the server at the latest."""
         quiet = {"close_timeout": 10, "ping_interval": None}
-        return self._clients.enter_context(self.connect(path, **quiet | options))
+        return self.clients.enter_context(self.connect(path, **quiet | options))
 
     def open(self) -> tuple[ClientConnection, int]:
         """A WebSocket that echoes, and the process of the worker that serves it."""
         client = self.socket("/echo/")
         return client, int(client.recv(timeout=20))
+
+    def tcp(self) -> socket.socket:
+        """A connection without TLS."""
+        return socket.create_connection((self.host, self.port), timeout=20)
 
     def raw_handshake(self, fields: bytes = b"") -> socket.socket:
         """A client that has sent a handshake and has read nothing."""
@@ -147,7 +151,7 @@ class Gunicorn(Running):
     def end(self) -> None:
         """Ends it and its clients whatever state they are in."""
         super().end()
-        self._clients.close()
+        self.clients.close()
 
     def stop(self) -> list[str]:
         """Ends it in order; gives the lines on stderr."""

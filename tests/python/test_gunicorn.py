@@ -209,8 +209,14 @@ def test_limits_of_gunicorn_are_those_of_the_server(gunicorn: Start) -> None:
 @pytest.mark.parametrize(
     ("source", "name"),
     [
-        ("certfile = 'manage.py'", "certfile"),
-        ("certfile = keyfile = 'manage.py'", "keyfile"),
+        ("keyfile = 'manage.py'", "keyfile"),
+        ("ca_certs = 'manage.py'", "ca_certs"),
+        ("certfile = 'manage.py'; cert_reqs = 2", "cert_reqs"),
+        ("certfile = 'manage.py'; ca_certs = 'manage.py'; cert_reqs = 3", "cert_reqs"),
+        ("certfile = 'manage.py'; ciphers = 'ECDHE'", "ciphers"),
+        ("certfile = 'manage.py'; ssl_version = 'TLSv1_2'", "ssl_version"),
+        ("certfile = 'manage.py'; suppress_ragged_eofs = False", "suppress_ragged_eofs"),
+        ("certfile = 'manage.py'\ndef ssl_context(config, default): return default()", "ssl_context"),
         ("proxy_protocol = True", "proxy_protocol"),
     ],
 )

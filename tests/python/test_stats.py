@@ -239,6 +239,7 @@ def test_one_too_many_is_counted_by_the_limit_that_it_meets(
 
 def test_every_reason_is_there_from_the_beginning() -> None:
     assert set(dwebsocket.stats().refused) == {
+        "preface",
         "connections_full",
         "address_full",
         "websockets_full",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any, Final
 
 from .. import conf
@@ -18,8 +19,10 @@ _SAME: Final = {
 
 _PROXY: Final = "leave it to a proxy in front, such as nginx"
 _REFUSED: Final = {
-    "certfile": f"TLS is not spoken; {_PROXY}",
-    "keyfile": f"TLS is not spoken; {_PROXY}",
+    "ssl_version": "TLS 1.2 and 1.3 are spoken, with those who have them",
+    "ciphers": "the cipher suites are those of rustls",
+    "ssl_context": "TLS is that of rustls and not that of Python",
+    "suppress_ragged_eofs": "a client that leaves without a word is never an error",
     "proxy_protocol": "the PROXY protocol is not spoken; let the proxy send X-Forwarded-For",
     "protocol": "only HTTP is spoken; let nginx use proxy_pass in place of uwsgi_pass",
     "http_protocols": f"only HTTP/1.1 is spoken; {_PROXY}",
@@ -42,9 +45,22 @@ _IGNORED: Final = (
 def refusal(config: Any) -> str | None:
     """Why the worker cannot run under such a configuration of gunicorn, if it cannot."""
     told = [f"{name}: {way}" for name, way in _REFUSED.items() if _is_given(config, name)]
+    told += _misfits(config)
     if not told:
         return None
     return f"dwebsocket.gunicorn.Worker cannot honour these settings. {'. '.join(told)}."
+
+
+def _misfits(config: Any) -> list[str]:
+    """Settings of TLS that mean nothing without others."""
+    names = [name for name in ("keyfile", "ca_certs", "cert_reqs") if _is_given(config, name)]
+    if names and not config.certfile:
+        return [f"{name}: there is no certfile" for name in names]
+    if config.cert_reqs not in set(ssl.VerifyMode):
+        return [f"cert_reqs: {config.cert_reqs} is none of 0, 1 and 2"]
+    if config.cert_reqs and not config.ca_certs:
+        return ["cert_reqs: ca_certs has to name the authorities"]
+    return []
 
 
 def ignored(config: Any) -> list[str]:

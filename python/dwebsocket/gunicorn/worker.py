@@ -14,7 +14,7 @@ from gunicorn import SERVER_SOFTWARE
 from gunicorn.workers.base import Worker as BaseWorker
 
 from .. import conf
-from . import log, options, succession
+from . import log, options, succession, tls
 from .application import Application
 
 if TYPE_CHECKING:
@@ -47,19 +47,24 @@ class Worker(BaseWorker):  # type: ignore[misc]
         super().__init__(age, *arguments, **keywords)
         self._succession = succession.of_this_arbiter()
         self._succession.worker_comes(self.cfg, age)
+        self._tls = tls.of_this_arbiter().current(self.cfg, self.log)
         self._numbers = itertools.count(1)
         self._told = False
         self._haste = False
 
     @classmethod
     def check_config(cls, cfg: Any, logger: Any) -> None:
-        """Refuses settings that the worker cannot honour, before anything is served.
+        """Refuses settings and certificates that the worker cannot do with, before anything is served.
 
         Raises:
             RuntimeError: names them; gunicorn prints it and ends.
         """
         if refusal := options.refusal(cfg):
             raise RuntimeError(refusal)
+        try:
+            tls.of_this_arbiter().begin(cfg)
+        except ValueError as error:
+            raise RuntimeError(f"The certificate cannot be used: {error}.") from error
         for name in options.ignored(cfg):
             logger.warning("dwebsocket.gunicorn.Worker does not heed the setting %s.", name)
 
@@ -71,6 +76,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """
         if refusal := options.refusal(self.cfg):
             raise RuntimeError(refusal)
+        if self.cfg.certfile and self._tls is None:
+            raise RuntimeError("There is no certificate that can be used.")
         super().init_process()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -120,8 +127,14 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
         log.adopt_loggers(self.log)
         observed = log.is_observed(self.log, self.cfg)
-        environ = {"SERVER_SOFTWARE": SERVER_SOFTWARE, "wsgi.multiprocess": self.cfg.workers > 1}
+        environ: dict[str, Any] = {
+            "SERVER_SOFTWARE": SERVER_SOFTWARE,
+            "wsgi.multiprocess": self.cfg.workers > 1,
+        }
         config = options.server_config(self.cfg)
+        if self._tls is not None:
+            config["tls"] = self._tls
+            environ["wsgi.url_scheme"] = "https"
         self._close_timeout: float = config["close_timeout_seconds"]
         self._drain_seconds: float = conf.get("WEBSOCKET_DRAIN_SECONDS")
         access_log = log.AccessLog(self)

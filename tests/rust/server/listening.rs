@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use dwebsocket::{
     config::ServerConfig,
-    server::{App, Exchange, Listener, Server},
+    server::{App, Exchange, Listener, Preface, Server},
 };
 use tokio::runtime::Runtime;
 
@@ -41,6 +41,7 @@ fn serve(listeners: Vec<Listener>) -> (Server, Runtime) {
         Arc::new(Addresses),
         Arc::new(ServerConfig::default()),
         &Arc::default(),
+        Preface::default(),
     )
     .unwrap();
     (server, runtime)

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use dwebsocket::{
     config::ServerConfig,
-    server::{App, Exchange, Job, Notices, Server, Slot, Workers},
+    server::{App, Exchange, Job, Notices, Preface, Server, Slot, Workers},
 };
 use http::{Response, StatusCode};
 use parking_lot::Mutex;
@@ -113,8 +113,15 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let server =
-        Server::start(runtime.handle(), vec![listener.into()], app, Arc::new(config), notices).unwrap();
+    let server = Server::start(
+        runtime.handle(),
+        vec![listener.into()],
+        app,
+        Arc::new(config),
+        notices,
+        Preface::default(),
+    )
+    .unwrap();
     (server, address, runtime)
 }
 
