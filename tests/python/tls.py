@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import trustme
-from gunicorns import Gunicorn
 from sockets import CLOSE, HANDSHAKE, PING, PONG, TEXT, masked
 
 HOST = "127.0.0.1"
 CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(32)
 """The beginning of a TLS connection: record, handshake, version, random, and not its end."""
+
+
+class Server(Protocol):
+    """A gunicorn, or what stands in front of it."""
+
+    port: int
+    clients: ExitStack
+
+    def tcp(self) -> socket.socket:
+        """A connection without TLS."""
 
 
 class Authority:
@@ -55,30 +67,30 @@ class Served:
         self.shown = self.authority.issue(self.certificate, self.key)
         return self.shown
 
-    def connect(self, running: Gunicorn, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
+    def connect(self, running: Server, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
         """A connection in TLS, on which an end without close_notify is an error."""
         plain = running.tcp()
         return (context or self.context).wrap_socket(plain, server_hostname=HOST, suppress_ragged_eofs=False)
 
-    def talk(self, running: Gunicorn, request: bytes, context: ssl.SSLContext | None = None) -> bytes:
+    def talk(self, running: Server, request: bytes, context: ssl.SSLContext | None = None) -> bytes:
         """Sends bytes and reads to the end, which has to be told."""
         with self.connect(running, context) as client:
             client.sendall(request)
             return b"".join(iter(lambda: client.recv(1 << 16), b""))
 
-    def get(self, running: Gunicorn, path: str, context: ssl.SSLContext | None = None) -> bytes:
+    def get(self, running: Server, path: str, context: ssl.SSLContext | None = None) -> bytes:
         """A response, whole."""
         request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{running.port}\r\nConnection: close\r\n\r\n"
         return self.talk(running, request.encode(), context)
 
-    def shows(self, running: Gunicorn) -> bytes | None:
+    def shows(self, running: Server) -> bytes | None:
         """The certificate that a new connection gets to see."""
         with self.connect(running) as client:
             return client.getpeercert(binary_form=True)
 
     def open(
         self,
-        running: Gunicorn,
+        running: Server,
         path: str = "/echo/",
         context: ssl.SSLContext | None = None,
         fields: str = "",
@@ -114,16 +126,24 @@ class SecureSocket:
         """Sends a frame."""
         self._client.sendall(masked(opcode, payload))
 
+    def receive_any(self) -> tuple[int, bytes] | None:
+        """The opcode and the payload of the next frame; None at the end of the stream."""
+        head = self._stream.read(2)
+        if len(head) < 2:
+            return None
+        length = head[1]
+        if length > 125:
+            length = int.from_bytes(self._stream.read(2 if length == 126 else 8), "big")
+        return head[0] & 0x0F, self._stream.read(length)
+
     def receive(self) -> tuple[int, bytes]:
-        """The opcode and the payload of the next frame, but for Pings, which are answered."""
+        """As `receive_any`, but for Pings, which are answered; the stream must not end."""
         while True:
-            first, length = self._stream.read(2)
-            if length > 125:
-                length = int.from_bytes(self._stream.read(2 if length == 126 else 8), "big")
-            payload = self._stream.read(length)
-            if first & 0x0F != PING:
-                return first & 0x0F, payload
-            self.send(PONG, payload)
+            frame = self.receive_any()
+            assert frame is not None, "the stream has ended"
+            if frame[0] != PING:
+                return frame
+            self.send(PONG, frame[1])
 
     def echoes(self, *messages: bytes) -> None:
         """Sends messages one by one, each of which has to come back."""
