@@ -87,7 +87,7 @@ original: target/original/venv/.ready
 
 packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
-	    libapache2-mod-wsgi-py3 systemd
+	    libapache2-mod-wsgi-py3 systemd postgresql
 
 TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom test-bench bench-instructions test-python hostile conformance test-matrix
 

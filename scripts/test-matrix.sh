@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 contract_files=(tests/python/contract tests/python/test_contract_*.py
-    tests/python/test_{article,database,decorators,factory,middleware,websocket,websocket_bounds}.py)
+    tests/python/test_{article,database,decorators,factory,middleware,postgresql,websocket,websocket_bounds}.py)
 
 echo "==> Building the wheel"
 rm -rf target/wheels

@@ -9,6 +9,8 @@ from django.core.signals import request_started
 from . import conf, waiting
 
 if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
     from ._core import Connection
 
 FREE_POLLS: Final = 16
@@ -29,10 +31,14 @@ class Caller:
 
     Attributes:
         token: of the socket that the view it is running accepted, None before.
+        databases: the database connections that it has open, of which ``database`` keeps count; None before.
+        released: when an empty poll let them go last.
     """
 
     def __init__(self) -> None:
         self.token: object = None
+        self.databases: list[BaseDatabaseWrapper] | None = None
+        self.released = 0.0
         self._polls = 0
         self._parked_on = 0
         self._polls_elsewhere = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from . import conf, database, introspection, waiting
@@ -104,7 +105,9 @@ class WebSocket:
     def wait(self, timeout: float | None = None) -> Message | None:
         """Takes the next message, waiting for it.
 
-        Before it blocks, the thread's old database connections are closed as between two requests.
+        While it waits, the thread's database connections are closed as between two requests, and once they
+        are past their ``CONN_MAX_AGE``; one stays that is in a transaction, or that a queryset's
+        ``iterator()`` reads from.
 
         Args:
             timeout: seconds; None or a negative number waits for ever.
@@ -121,9 +124,8 @@ class WebSocket:
         try:
             message = self._take_now(connection)
             if message is None and timeout == 0:
-                message = self._take_now(connection) if caller().park(connection) else None
+                message = self._take_now(connection) if self._park(connection) else None
             elif message is None:
-                database.close_old_connections()
                 message = self._take(connection, timeout)
         except ConnectionClosed as end:
             self._end(connection, end, ended)
@@ -146,7 +148,7 @@ class WebSocket:
         ended = self._end_taken
         try:
             message = self._take_now(connection)
-            if message is None and caller().park(connection):
+            if message is None and self._park(connection):
                 message = self._take_now(connection)
         except ConnectionClosed as end:
             self._end(connection, end, ended)
@@ -166,7 +168,7 @@ class WebSocket:
         if self._end_taken:
             self._raise_again(connection)
         self._tell_of_control_frames(connection)
-        if connection.pending or connection.wait_readable(0) or caller().park(connection):
+        if connection.pending or connection.wait_readable(0) or self._park(connection):
             return connection.pending or 1
         return 0
 
@@ -217,6 +219,8 @@ class WebSocket:
         if connection is None:
             return
         way, ours = waiting.way(), caller()
+        if ours.databases:
+            database.heal(ours)
         try:
             if ours.token is self._token:
                 way.send(connection, message, binary)
@@ -262,6 +266,9 @@ class WebSocket:
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called, or the socket has ended and no message is left unread."""
+        ours = caller()
+        if ours.databases:
+            database.heal(ours)
         if self._closed_by_us or self._connection is None:
             return self._closed_by_us
         # In this order: nothing arrives any more once there is a reason.
@@ -329,18 +336,33 @@ class WebSocket:
     def _take_now(self, connection: Connection) -> Message | None:
         message = connection.receive_now() if self._handle is None else self._take_now_and_tell(connection)
         if message is not None:
-            caller().did_something()
+            ours = caller()
+            ours.did_something()
+            if ours.databases:
+                database.heal(ours)
             waiting.way().give_way()
         return message
+
+    def _park(self, connection: Connection) -> bool:
+        """Notes an empty poll, as ``Caller.park``."""
+        ours = caller()
+        if ours.databases:
+            database.release_at_times(ours)
+        return ours.park(connection)
 
     def _take(self, connection: Connection, timeout: float | None) -> Message | None:
         if self._handle is not None:
             return self._take_and_tell(connection, timeout)
+        way, ours = waiting.way(), caller()
+        due = database.release(ours)
         try:
-            message = waiting.way().receive(connection, timeout)
+            if due is None:
+                message = way.receive(connection, timeout)
+            else:
+                message = database.release_meanwhile(ours, due, partial(way.receive, connection), timeout)
         except TimeoutError:
             return None
-        caller().did_something()
+        ours.did_something()
         return message
 
     def _take_and_tell(self, connection: Connection, timeout: float | None) -> Message | None:
@@ -350,6 +372,7 @@ class WebSocket:
             left = HANDLE_INTERVAL_SECONDS if endless else deadline - time.monotonic()
             if left <= 0:
                 return None
+            database.release(caller())
             waiting.way().wait_readable(connection, min(left, HANDLE_INTERVAL_SECONDS))
         return message
 

@@ -18,7 +18,9 @@ from asgiref.sync import sync_to_async
 from descriptors import open_descriptors
 from django.conf import settings
 
-pytest_plugins = ["browser", "projects", "demo", "serving", "sockets", "sites", "foreign", "gunicorns"]
+pytest_plugins = [
+    *("browser", "projects", "demo", "serving", "sockets", "sites", "foreign", "gunicorns", "postgres"),
+]
 
 GRACE_SECONDS = 5.0
 """How long what a test stopped may take to be gone."""
