@@ -187,13 +187,15 @@ pub struct CloseReason {
     pub by: ClosedBy,
 }
 
-/// What of the peer's doing ended a connection. For the log: what the peer is told is in its [`CloseReason`].
+/// What ended a connection, where its [`CloseReason`], which is what the peer is told, does not say. For the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It broke a rule, or the limit of a message.
+    /// The peer broke a rule, or the limit of a message.
     Violation(ProtocolError),
-    /// It answered no Ping in time.
+    /// The peer answered no Ping in time.
     Silence,
+    /// The driver panicked.
+    Panic,
 }
 
 /// Who ended a connection.

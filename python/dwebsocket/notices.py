@@ -92,7 +92,7 @@ def shown_user(request: Any) -> str:
 
 
 class SocketLog:
-    """Tells the log how the client of one socket misbehaved, once.
+    """Tells the log how one socket ended, once, if it did not end as it should.
 
     It keeps no request alive: a socket may outlive its view.
     """
@@ -103,7 +103,7 @@ class SocketLog:
         self._told = False
 
     def ended(self, connection: Connection) -> None:
-        """To be called by whoever finds that the socket has ended; tells of what its client did wrong."""
+        """To be called by whoever finds that the socket has ended; tells of what went wrong."""
         if self._told or connection.close_reason is None:
             return
         self._told = True
@@ -118,6 +118,8 @@ class SocketLog:
         elif what == "silence":
             remedy = "WEBSOCKET_PING_TIMEOUT_SECONDS sets the time"
             logger.debug("WebSocket %s is lost: %s; %s", who, sentence, remedy)
+        elif what == "panic":
+            logger.error("WebSocket %s is lost: %s", who, sentence)
         elif by == "lost":
             logger.debug("WebSocket %s is lost: its client left without a Close", who)
 

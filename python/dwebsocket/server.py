@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GOING_AWAY = 1001
 SERVICE_RESTART = 1012
+SWITCHING_PROTOCOLS = 101
 
 logger = logging.getLogger("dwebsocket.server")
 
@@ -82,7 +83,14 @@ _NOTICES: Final = {
         "the process has no descriptor or memory left and tries again every 0.1 s; ulimit -n sets the "
         "number of descriptors",
     ),
+    "panicked": Notice(
+        "The server made a mistake",
+        "what was at hand is lost; please report it to the makers of dwebsocket-rs",
+        logging.ERROR,
+    ),
 }
+
+access = logging.getLogger("dwebsocket.access")
 
 _running: set[Server] = set()
 
@@ -182,6 +190,42 @@ def stop_all(code: int, timeout: float) -> None:
         server.stop(code, timeout=max(0.0, deadline - time.monotonic()))
 
 
+def log_opened(environ: Mapping[str, Any]) -> None:
+    """Tells ``dwebsocket.access``, if the project has given it a handler, that a socket is open."""
+    if access.handlers:
+        access.info("WebSocket %s of %s opened", *_who(environ))
+
+
+def log_ended(environ: Mapping[str, Any], connection: _core.Connection, seconds: float) -> None:
+    """Tells it that the view of a socket has ended."""
+    if access.handlers:
+        code, ending = ending_of(connection)
+        counts = connection.counts
+        access.info(
+            "WebSocket %s of %s closed %d %s after %.1f s, received %d messages %d bytes, "
+            "sent %d messages %d bytes",
+            *_who(environ),
+            code,
+            ending,
+            seconds,
+            counts["received_messages"],
+            counts["received_bytes"],
+            counts["sent_messages"],
+            counts["sent_bytes"],
+        )
+
+
+def ending_of(connection: _core.Connection) -> tuple[int, str]:
+    """The close code of a socket whose view has ended, and in words who closed it."""
+    code, _, by = connection.close_reason or (1006, "", "lost")
+    return code, {"peer": "by the client", "us": "by the server"}.get(by, "(lost)")
+
+
+def _who(environ: Mapping[str, Any]) -> tuple[str, str]:
+    address, port = environ.get("REMOTE_ADDR", ""), environ.get("REMOTE_PORT", "")
+    return _target(environ).partition("?")[0], f"{address}:{port}" if port else "unix"
+
+
 class RequestLog:
     """Writes one line for each request to the logger ``django.server``, as Django's development server does.
 
@@ -193,15 +237,17 @@ class RequestLog:
     def response(self, environ: Mapping[str, Any], status: int, sent_bytes: int, seconds: float) -> None:
         """A response was sent, or a socket opened (101)."""
         del seconds
+        if status == SWITCHING_PROTOCOLS:
+            log_opened(environ)
         level = logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO
         self._log(level, status, '"%s" %s %s', _request_line(environ), str(status), str(sent_bytes))
 
     def socket_closed(self, environ: Mapping[str, Any], connection: _core.Connection, seconds: float) -> None:
         """The view of a socket has ended."""
-        code, _, by = connection.close_reason or (1006, "", "lost")
-        ending = {"peer": "by the client", "us": "by the server"}.get(by, "(lost)")
+        log_ended(environ, connection, seconds)
+        code, ending = ending_of(connection)
         line = '"%s" closed %s %s after %.1f s'
-        self._log(logging.INFO, 101, line, _request_line(environ), code, ending, seconds)
+        self._log(logging.INFO, SWITCHING_PROTOCOLS, line, _request_line(environ), code, ending, seconds)
 
     def _log(self, level: int, status: int, line: str, *arguments: object) -> None:
         extra = {
@@ -213,5 +259,9 @@ class RequestLog:
 
 
 def _request_line(environ: Mapping[str, Any]) -> str:
-    target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
-    return f"{environ['REQUEST_METHOD']} {target} {environ['SERVER_PROTOCOL']}"
+    return f"{environ['REQUEST_METHOD']} {_target(environ)} {environ['SERVER_PROTOCOL']}"
+
+
+def _target(environ: Mapping[str, Any]) -> str:
+    target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
+    return target

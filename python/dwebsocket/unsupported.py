@@ -15,6 +15,9 @@ from . import _core, conf
 
 logger = logging.getLogger("dwebsocket")
 
+_told: set[str] = set()
+"""What the log of this process has been told already."""
+
 STATUS: Final = 501
 
 RUNSERVER: Final = (
@@ -52,6 +55,8 @@ UWSGI_EXPORTS: Final[Obstacle] = (
     "This build of uWSGI does not let its plugins see what it has read of a connection.",
     "Use the uWSGI of PyPI or of your distribution.",
 )
+
+_LONGEST_PATH: Final = 200
 
 _ASGI_SERVERS: Final = ("uvicorn", "daphne", "hypercorn", "granian")
 _SOCKETS: Final = ("gunicorn.socket", "werkzeug.socket")
@@ -111,7 +116,7 @@ def under_uwsgi(environ: Mapping[str, Any], obstacle: Obstacle) -> UnsupportedSe
 
 
 def response(error: UnsupportedServer, path: str, accept: str) -> HttpResponse:
-    """The answer to the handshake, which the log hears of.
+    """The answer to the handshake. The log hears of it once: whoever starts the server has to know, but once.
 
     Args:
         error: why there is no WebSocket.
@@ -119,7 +124,10 @@ def response(error: UnsupportedServer, path: str, accept: str) -> HttpResponse:
         accept: the request's field of that name; with ``DEBUG``, who takes HTML gets a page.
     """
     _core.count_refusal("unsupported_server")
-    logger.error("WebSocket %s refused with %d: %s", path, STATUS, error)
+    # No client chooses the sentence. Threads that come at once may each be the first.
+    level = logging.DEBUG if (reason := str(error)) in _told else logging.ERROR
+    _told.add(reason)
+    logger.log(level, "WebSocket %s refused with %d: %s", ascii(path)[1:-1][:_LONGEST_PATH], STATUS, reason)
     page = conf.project_value("DEBUG") and "text/html" in accept.lower()
     return HttpResponse(
         _page(error, path) if page else f"{error}\n",

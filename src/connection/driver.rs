@@ -6,6 +6,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    thread,
     time::Duration,
 };
 
@@ -81,7 +82,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.shared.lose();
+        self.shared.lose_for(thread::panicking().then_some(Fault::Panic));
         // Before anybody can see that it is over.
         self.shared.count_closed();
         self.shared.finished.close();

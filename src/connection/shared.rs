@@ -152,7 +152,7 @@ impl Shared {
         self.lose_for(None);
     }
 
-    /// As [`Shared::lose`], for something the peer did or left undone.
+    /// As [`Shared::lose`], with what the log is to know of it.
     pub(super) fn lose_for(&self, fault: Option<Fault>) {
         self.set_ending(lost(), None, fault);
         self.close_mailboxes();

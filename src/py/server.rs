@@ -199,7 +199,7 @@ impl Server {
         while let Some(job) = runtime::detached(py, || self.core.workers.take()) {
             // What an application raises, SystemExit included, is dealt with below; this is for panics.
             if catch_unwind(AssertUnwindSafe(|| self.run(py, job))).is_err() {
-                log::error(py, "a panic, reported above, ended an exchange", "dwebsocket");
+                log::error(py, "a panic, told of apart, ended an exchange", "dwebsocket");
             }
         }
         Ok(())
@@ -340,6 +340,7 @@ fn name_of(notice: Notice) -> &'static str {
         Notice::Preface => "preface",
         Notice::PrefaceTimedOut => "preface_timed_out",
         Notice::AcceptFailed => "accept_failed",
+        Notice::Panicked => "panicked",
     }
 }
 

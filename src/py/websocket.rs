@@ -303,6 +303,7 @@ impl PyConnection {
             }
             Fault::Violation(error) => ("violation", error.to_string()),
             Fault::Silence => ("silence", "the client answered no Ping in time".to_owned()),
+            Fault::Panic => ("panic", "a panic, told of apart, in the server's core".to_owned()),
         })
     }
 

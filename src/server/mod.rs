@@ -15,6 +15,7 @@ mod http;
 mod link;
 mod listener;
 mod notices;
+mod panics;
 mod pipe;
 mod places;
 mod preface;
@@ -44,6 +45,7 @@ pub use self::{
     body::{BodyError, RequestBody},
     listener::Listener,
     notices::{Notice, Notices, Told},
+    panics::note_panics,
     preface::Preface,
     reply::{BodyWriter, ClientGone, Reply, WriteError},
     shutdown::close_in_turn,
@@ -79,6 +81,7 @@ impl Server {
         let entered = runtime.enter();
         let listeners: Vec<_> = listeners.into_iter().map(Listener::into_async).collect::<io::Result<_>>()?;
         drop(entered);
+        panics::tell(notices);
         let registry = Arc::new(Registry::default());
         let admission = Admission::new(&config, Arc::clone(notices), preface.tls.is_some());
         let host = Host {

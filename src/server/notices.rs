@@ -48,10 +48,12 @@ pub enum Notice {
     PrefaceTimedOut,
     /// A connection could not be accepted for want of descriptors or memory.
     AcceptFailed,
+    /// The server made a mistake that ended what was at hand, such as a connection.
+    Panicked,
 }
 
 impl Notice {
-    /// What it counts as in the sums of the process; `None`: a connection that could not be accepted.
+    /// What it counts as in the sums of the process, if it is a refusal.
     fn refusal(self) -> Option<Refusal> {
         Some(match self {
             Self::HttpBusy => Refusal::HttpBusy,
@@ -65,12 +67,12 @@ impl Notice {
             Self::BodyTooLarge => Refusal::BodyTooLarge,
             Self::BadRequest => Refusal::BadRequest,
             Self::Preface | Self::PrefaceTimedOut => Refusal::Preface,
-            Self::AcceptFailed => return None,
+            Self::AcceptFailed | Self::Panicked => return None,
         })
     }
 }
 
-const KINDS: [Notice; 13] = [
+const KINDS: [Notice; 14] = [
     Notice::HttpBusy,
     Notice::WebSocketsFull,
     Notice::ConnectionsFull,
@@ -84,6 +86,7 @@ const KINDS: [Notice; 13] = [
     Notice::Preface,
     Notice::PrefaceTimedOut,
     Notice::AcceptFailed,
+    Notice::Panicked,
 ];
 
 /// What happened since it was told of the last time.
@@ -125,6 +128,14 @@ struct Entry {
 }
 
 impl State {
+    fn add(&mut self, notice: Notice, address: Option<IpAddr>, detail: &str) {
+        let entry = &mut self.entries[notice as usize];
+        entry.count = entry.count.saturating_add(1);
+        entry.address = address.map(|address| address.to_canonical());
+        entry.detail.clear();
+        entry.detail.push_str(beginning(detail, DETAIL_BYTES));
+    }
+
     fn has_news(&self) -> bool {
         self.entries.iter().any(|entry| entry.count > 0)
     }
@@ -165,16 +176,24 @@ impl Notices {
     pub fn note(&self, notice: Notice, address: Option<IpAddr>, detail: &str) {
         match notice.refusal() {
             Some(refusal) => self.stats.refused(refusal),
-            None => self.stats.accept_failed(),
+            None if notice == Notice::AcceptFailed => self.stats.accept_failed(),
+            None => {}
         }
-        let mut state = self.state.lock();
-        let entry = &mut state.entries[notice as usize];
-        entry.count = entry.count.saturating_add(1);
-        entry.address = address.map(|address| address.to_canonical());
-        entry.detail.clear();
-        entry.detail.push_str(beginning(detail, DETAIL_BYTES));
+        self.state.lock().add(notice, address, detail);
+        self.changed.notify_one();
+    }
+
+    /// Counts a panic, on whichever thread it is, with whatever locks that holds: it waits for `patience` at most. False: it
+    /// was not counted, and nobody will tell of it.
+    pub(super) fn note_panic(&self, detail: &str, patience: Duration) -> bool {
+        let Some(mut state) = self.state.try_lock_for(patience) else { return false };
+        if state.closed {
+            return false;
+        }
+        state.add(Notice::Panicked, None, detail);
         drop(state);
         self.changed.notify_one();
+        true
     }
 
     /// Waits until something has happened, and for the pause since the last answer: what happens often is told of in few

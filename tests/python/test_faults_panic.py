@@ -134,7 +134,7 @@ def test_a_panic_in_the_log_of_requests_is_told_and_the_thread_goes_on(serving, 
             client.close()
         until(lambda: serving.core.counts["connections"] == 0)
         until(lambda: serving.core.counts["websocket_threads"] + serving.core.counts["http_threads"] == 0)
-    assert any("a panic, reported above" in record.getMessage() for record in caplog.records)
+    assert any("a panic, told of apart" in record.getMessage() for record in caplog.records)
     goes_on(serving)
 
 
@@ -156,5 +156,5 @@ def test_a_panic_while_a_failure_is_logged_still_answers_and_closes(serving, cap
     finally:
         logger.removeFilter(panics)
     until(lambda: serving.core.counts["connections"] == 0)
-    assert "a panic, reported above, ended an exchange" in caplog.text
+    assert "a panic, told of apart, ended an exchange" in caplog.text
     goes_on(serving)

@@ -20,8 +20,6 @@ _CLOSED: Final = (
 )
 """The line at the end of a socket, where the project has no format of its own for the access log."""
 
-_BY: Final = {"peer": "by the client", "us": "by the server"}
-
 
 def is_observed(log: Any, config: Any) -> bool:
     """Whether a hook or a log wants to know of each exchange."""
@@ -39,6 +37,10 @@ class AccessLog:
     """Writes gunicorn's access log, and calls its ``post_request`` hook."""
 
     def __init__(self, worker: Any) -> None:
+        # Not before the project is loaded: it names Django's settings.
+        from .. import server
+
+        self._server = server
         self._worker = worker
         self._log = worker.log
         # A class of the project's own may have nothing but what gunicorn calls.
@@ -49,6 +51,8 @@ class AccessLog:
 
     def response(self, environ: dict[str, Any], status: int, sent_bytes: int, seconds: float) -> None:
         """A response was sent, or a socket opened (101)."""
+        if status == SWITCHING_PROTOCOLS:
+            self._server.log_opened(environ)
         exchange: Exchange | None = environ.get(KEY)
         if exchange is None:
             return
@@ -60,13 +64,14 @@ class AccessLog:
 
     def socket_closed(self, environ: dict[str, Any], connection: _core.Connection, seconds: float) -> None:
         """The view of a socket has ended."""
+        self._server.log_ended(environ, connection, seconds)
         exchange: Exchange | None = environ.get(KEY)
         if exchange is None:
             return
-        code, _, by = connection.close_reason or (1006, "", "lost")
+        code, ending = self._server.ending_of(connection)
         counts = connection.counts
         if self._access_log is not None and self._access_log.hasHandlers():
-            environ["dwebsocket.closed_by"] = _BY.get(by, "(lost)")
+            environ["dwebsocket.closed_by"] = ending
             environ.update({f"dwebsocket.{name}": count for name, count in counts.items()})
             opened, exchange.response.status = exchange.response.status, str(code)
             exchange.response.sent = counts["sent_bytes"]

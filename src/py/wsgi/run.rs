@@ -400,5 +400,5 @@ fn is_connection_closed(py: Python<'_>, error: &PyErr) -> bool {
 /// so that the rest of the exchange is still done.
 fn caught<T>(function: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     catch_unwind(AssertUnwindSafe(function))
-        .unwrap_or_else(|_| Err(PyRuntimeError::new_err("a panic, reported above, in the server's core")))
+        .unwrap_or_else(|_| Err(PyRuntimeError::new_err("a panic, told of apart, in the server's core")))
 }

@@ -1,13 +1,17 @@
 //! Panics in the tasks of single connections, and what becomes of the others.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    env,
+    process::Command,
+    sync::{Arc, mpsc},
+};
 
 use bytes::Bytes;
 use dwebsocket::{
     config::ServerConfig,
     connection::{Connection, Patience, waker::Wake},
-    error::{CloseReason, ClosedBy, ReceiveError},
-    server::{App, Exchange, Slot},
+    error::{CloseReason, ClosedBy, Fault, ReceiveError},
+    server::{App, Exchange, Notice, Slot, note_panics},
     wire::{frame, message::Kind},
 };
 
@@ -119,6 +123,47 @@ fn driver_panics(harm: fn(&Connection), said: &[u8], provoke: &[u8]) {
     bystander.send(b"\x88\x82\x00\x00\x00\x00\x03\xe9");
     assert_eq!(bystander.receive_rest().unwrap(), "");
     assert!(site.server.wait(PATIENCE));
+}
+
+/// Where the panics of a process of the tests are told of: a hook would keep those of the other tests from their output.
+const TOLD: &str = "DWEBSOCKET_TESTS_NOTE_PANICS";
+
+#[test]
+fn driver_that_panics_is_told_of_in_the_log_and_on_standard_error_without_one() {
+    if env::var_os(TOLD).is_some() {
+        return panics_are_told();
+    }
+    let name = "server::faults::driver_that_panics_is_told_of_in_the_log_and_on_standard_error_without_one";
+    let arguments = ["--exact", name, "--nocapture"];
+    let child = Command::new(env::current_exe().unwrap()).args(arguments).env(TOLD, "1").output().unwrap();
+    let said = String::from_utf8(child.stderr).unwrap();
+    assert!(child.status.success(), "{said}");
+    assert!(String::from_utf8(child.stdout).unwrap().contains("1 passed"));
+    assert!(!said.contains("part of a test"), "{said}");
+    assert!(said.contains("nobody tells of this one"), "{said}");
+}
+
+fn panics_are_told() {
+    note_panics();
+    let (connections, victims) = mpsc::sync_channel(1);
+    let site = Site::serving(ServerConfig::default(), move |exchange, slot| {
+        let connection = accept(exchange, slot);
+        connection.wake_when_readable(Arc::new(PanicsWhenWoken));
+        connections.send(connection.clone()).unwrap();
+        while connection.receive(None).is_ok() {}
+    });
+    let mut client = opened(&site, "/");
+    let victim = victims.recv_timeout(PATIENCE).unwrap();
+    client.send(EMPTY);
+    assert_eq!(client.receive_rest().unwrap(), "");
+    let told = site.notices.take().unwrap();
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((told.notice, told.count), (Notice::Panicked, 1));
+    assert!(told.detail.starts_with("tests/rust/server/faults.rs:"), "{}", told.detail);
+    assert!(told.detail.ends_with(": this panic is part of a test"), "{}", told.detail);
+    until_equal(&Some(Fault::Panic), || victim.fault());
+    site.notices.close();
+    std::thread::spawn(|| panic!("nobody tells of this one")).join().unwrap_err();
 }
 
 #[test]
