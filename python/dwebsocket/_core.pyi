@@ -183,7 +183,11 @@ class Server:
         Args:
             application: the WSGI application.
             listeners: descriptors of bound, listening sockets; duplicated, the caller keeps its own.
-            config: settings as ``conf.server_config()`` gives them; ``tls`` may be a ``Tls``.
+            config: settings as ``conf.server_config()`` gives them; ``tls`` may be a ``Tls``,
+                and ``proxy_protocol`` a version ("v1", "v2", "auto") and the networks of the proxies, each an
+                address and a number of bits (None: all): a connection from there may begin with a header of
+                the PROXY protocol, whose client is then ``REMOTE_ADDR``, with ``PROXY_PROTOCOL``,
+                ``PROXY_ADDR``, ``PROXY_PORT`` (where it connected to) and ``dwebsocket.proxy_address``.
             spawn: starts one more daemon thread that calls ``work``.
             access_log: hears of each exchange.
             base_environ: entries of every environ; what a request says itself wins over them.

@@ -30,7 +30,7 @@ class Stats:
         closed: WebSockets that have ended so far, by close code (1006: lost without a Close, 1005: a Close
             without a code); under 0 those with further codes once 64 different ones were seen.
         refused: refusals so far, by reason. Of connections: ``connections_full``, ``address_full`` (503),
-            ``preface`` (no TLS where it is spoken, or none in time; closed). Of
+            ``preface`` (TLS or a header of the PROXY protocol that was broken or late; closed). Of
             requests: ``http_busy`` (503), ``header_timed_out`` (408), ``body_too_large`` (413),
             ``request_line_too_long`` (414), ``header_too_large``, ``too_many_headers`` (431), ``bad_request``
             (another 4xx or 501; also a handshake that RFC 6455 forbids). Of handshakes: ``websockets_full``

@@ -76,7 +76,8 @@ _NOTICES: Final = {
     ),
     "preface_timed_out": Notice(
         "A connection was closed before its first request",
-        "its TLS handshake did not end in time; WEBSOCKET_HEADER_TIMEOUT_SECONDS sets the time",
+        "its TLS handshake, or the header of the PROXY protocol, did not end in time; "
+        "WEBSOCKET_HEADER_TIMEOUT_SECONDS sets the time",
     ),
     "accept_failed": Notice(
         "A connection could not be accepted",

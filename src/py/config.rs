@@ -1,6 +1,6 @@
 //! The `config` of `Server`: settings by name, checked, as the core wants them.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -11,7 +11,10 @@ use pyo3::{
 use super::tls::Tls;
 use crate::{
     config::{CompressionConfig, ConnectionConfig, ServerConfig, SlowClient},
-    server::{self, Preface},
+    server::{
+        self, Preface,
+        proxy::{Network, ProxyProtocol, Versions},
+    },
 };
 
 /// Far beyond any use, and well within what clocks can add.
@@ -71,6 +74,7 @@ impl Settings {
             "write_timeout_seconds" => server.write_timeout = value.seconds()?,
             "thread_linger_seconds" => server.thread_linger = value.seconds_or_zero()?,
             "io_threads" => self.io_threads = value.count()?,
+            "proxy_protocol" => self.preface.proxy = value.proxy_protocol()?,
             "tls" => self.preface.tls = value.tls()?,
             _ => return Ok(false),
         }
@@ -169,6 +173,30 @@ impl Value<'_, '_> {
             return Ok(None);
         }
         Ok(self.seconds_or_zero()?.some_time())
+    }
+
+    /// None, or a version and the networks of the proxies, for which None stands for all: `("v1", [("127.0.0.1", 32)])`.
+    fn proxy_protocol(&self) -> PyResult<Option<ProxyProtocol>> {
+        if self.value.is_none() {
+            return Ok(None);
+        }
+        let Ok((version, proxies)) = self.value.extract::<(String, Option<Vec<(String, u8)>>)>() else {
+            return Err(self.wrong_type("None, or a version and networks"));
+        };
+        let versions = match version.as_str() {
+            "v1" => Versions::One,
+            "v2" => Versions::Two,
+            "auto" => Versions::Both,
+            _ => return Err(self.out_of_bounds("of the version 'v1', 'v2' or 'auto'")),
+        };
+        let network = |(address, prefix): (String, u8)| {
+            address.parse().ok().map(|address: IpAddr| Network { address, prefix })
+        };
+        let proxies = proxies.map(|proxies| proxies.into_iter().map(network).collect::<Option<Vec<_>>>());
+        match proxies {
+            Some(None) => Err(self.out_of_bounds("a version and addresses with their prefixes")),
+            proxies => Ok(Some(ProxyProtocol { versions, proxies: proxies.flatten() })),
+        }
     }
 
     fn tls(&self) -> PyResult<Option<server::Tls>> {

@@ -28,7 +28,7 @@ use super::{
     link::Link,
     notices::{Notice, Notices, beginning},
     pipe::ReplyBody,
-    preface::{self, Preface},
+    preface::{self, Begun, Preface, Proxied},
     reply::{Answer, ClientGone, Reply, plain},
     shutdown::{Stage, asked_to_end},
     socket::{Patient, Socket},
@@ -68,11 +68,12 @@ async fn serve_http(
     stage: watch::Receiver<Stage>,
 ) -> Option<(Upgraded, Stream, Bytes)> {
     let link = Arc::new(Link::default());
-    let (peer, local) = (socket.peer(), socket.local());
-    let stream = preface::pass(&host, socket, &link, &stage).await?;
+    let local = socket.local();
+    let begun = preface::pass(&host, socket, &link, &stage).await?;
+    let Begun { stream, early, peer, proxied } = begun;
     let builder = builder(&host.config);
-    let patient = Patient::new(stream, host.config.write_timeout, Arc::clone(&link));
-    let requests = Requests::new(host, peer, local, Arc::clone(&link));
+    let patient = Patient::new(stream, early, host.config.write_timeout, Arc::clone(&link));
+    let requests = Requests::new(host, (peer, local), proxied, Arc::clone(&link));
     let mut connection = builder.serve_connection(TokioIo::new(patient), requests);
     let outcome = {
         let mut asked_to_end = pin!(asked_to_end(stage, &link));
@@ -90,15 +91,16 @@ async fn serve_http(
         .await
     };
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_inner();
+    let (stream, early) = parts.io.into_inner().into_inner();
+    let unparsed = if early.is_empty() { parts.read_buf } else { [parts.read_buf, early].concat().into() };
     match (link.take_upgraded(), outcome) {
         // A copy, which does not hold on to the buffer it comes from.
-        (Some(upgraded), Ok(())) => Some((upgraded, stream, Bytes::copy_from_slice(&parts.read_buf))),
+        (Some(upgraded), Ok(())) => Some((upgraded, stream, Bytes::copy_from_slice(&unparsed))),
         (_, outcome) => {
             if let Err(error) = &outcome {
-                parts.service.note_refusal(error, &parts.read_buf);
+                parts.service.note_refusal(error, &unparsed);
             }
-            farewell::part(stream, outcome, &link, &parts.read_buf).await;
+            farewell::part(stream, outcome, &link, &unparsed).await;
             None
         }
     }
@@ -125,6 +127,7 @@ struct Requests {
     host: Host,
     peer: Option<SocketAddr>,
     local: Option<SocketAddr>,
+    proxied: Option<Proxied>,
     link: Arc<Link>,
     sockets: Arc<Sockets>,
     /// Heads that hyper has parsed.
@@ -132,20 +135,28 @@ struct Requests {
 }
 
 impl Requests {
-    fn new(host: Host, peer: Option<SocketAddr>, local: Option<SocketAddr>, link: Arc<Link>) -> Self {
+    fn new(
+        host: Host,
+        (peer, local): (Option<SocketAddr>, Option<SocketAddr>),
+        proxied: Option<Proxied>,
+        link: Arc<Link>,
+    ) -> Self {
         let sockets = Arc::new(Sockets {
             registry: Arc::clone(&host.registry),
             config: Arc::clone(&host.config.connection),
             peer: peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string()),
             stats: Arc::clone(host.notices.stats()),
         });
-        Self { host, peer, local, link, sockets, heads: Cell::new(0) }
+        Self { host, peer, local, proxied, link, sockets, heads: Cell::new(0) }
     }
 
     fn exchange(&self, request: Request<Incoming>) -> (Exchange, oneshot::Receiver<Answer>) {
         let (mut head, incoming) = request.into_parts();
         // hyper's own hook for upgrades; this module takes the socket from hyper instead.
         head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        if let Some(proxied) = self.proxied {
+            head.extensions.insert(proxied);
+        }
         let awaits_continue =
             head.version > Version::HTTP_10 && head.headers.get(header::EXPECT).is_some_and(is_continue);
         let surroundings = Surroundings {

@@ -19,6 +19,7 @@ mod panics;
 mod pipe;
 mod places;
 mod preface;
+pub mod proxy;
 mod reply;
 mod shutdown;
 mod socket;
@@ -46,7 +47,7 @@ pub use self::{
     listener::Listener,
     notices::{Notice, Notices, Told},
     panics::note_panics,
-    preface::Preface,
+    preface::{Preface, Proxied},
     reply::{BodyWriter, ClientGone, Reply, WriteError},
     shutdown::close_in_turn,
     tls::{ClientAuthorities, Tls},

@@ -8,18 +8,21 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep},
 };
 
-use super::{framing::Framing, link::Link, stream::Stream};
+use super::{framing::Framing, link::Link, stream::Stream, tls::take};
 pub(super) use crate::connection::socket::Socket;
 
 /// A connection whose writes fail when the client takes nothing for the write timeout.
 #[derive(Debug)]
 pub(super) struct Patient {
     stream: Stream,
+    /// What has been read before.
+    early: Bytes,
     timeout: Duration,
     link: Arc<Link>,
     framing: Framing,
@@ -31,12 +34,13 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    pub(super) fn new(stream: Stream, timeout: Duration, link: Arc<Link>) -> Self {
-        Self { stream, timeout, link, framing: Framing::default(), clock: None, stalled: None }
+    pub(super) fn new(stream: Stream, early: Bytes, timeout: Duration, link: Arc<Link>) -> Self {
+        Self { stream, early, timeout, link, framing: Framing::default(), clock: None, stalled: None }
     }
 
-    pub(super) fn into_inner(self) -> Stream {
-        self.stream
+    /// The connection, and what has been read before and not been passed on.
+    pub(super) fn into_inner(self) -> (Stream, Bytes) {
+        (self.stream, self.early)
     }
 
     /// Passes on the outcome of a write, a flush or a shutdown, and watches the clock while the client takes nothing.
@@ -69,7 +73,11 @@ impl AsyncRead for Patient {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if this.early.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        } else {
+            take(&mut this.early, buffer);
+        }
         this.framing.pass(&mut buffer.filled_mut()[before..]);
         if let Some(verdict) = this.framing.verdict() {
             this.link.judge(verdict);

@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use memchr::memmem;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{
@@ -73,8 +74,9 @@ impl Tls {
     }
 
     /// The handshake with a client. An alert goes to one that fails.
-    pub(super) fn accept(&self, socket: Socket, link: Arc<Link>) -> FallibleAccept<Carrier> {
-        let carrier = Carrier { socket, link, taken: 0 };
+    /// `early` is what has been read of it already.
+    pub(super) fn accept(&self, socket: Socket, early: Bytes, link: Arc<Link>) -> FallibleAccept<Carrier> {
+        let carrier = Carrier { socket, early, link, taken: 0 };
         let acceptor = TlsAcceptor::from(Arc::clone(&self.config));
         acceptor
             .accept_with(carrier, |session| session.set_buffer_limit(Some(BUFFERED_BYTES)))
@@ -124,6 +126,7 @@ pub(super) type Secured = Box<TlsStream<Carrier>>;
 #[derive(Debug)]
 pub(super) struct Carrier {
     socket: Socket,
+    early: Bytes,
     link: Arc<Link>,
     taken: u64,
 }
@@ -146,6 +149,12 @@ impl Carrier {
     }
 }
 
+/// As much of what has been read already as there is room for.
+pub(super) fn take(early: &mut Bytes, buffer: &mut ReadBuf<'_>) {
+    let piece = early.split_to(early.len().min(buffer.remaining()));
+    buffer.put_slice(&piece);
+}
+
 impl AsyncRead for Carrier {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -153,6 +162,10 @@ impl AsyncRead for Carrier {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.early.is_empty() {
+            take(&mut this.early, buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
         if buffer.filled().len() > before {

@@ -217,7 +217,7 @@ def test_limits_of_gunicorn_are_those_of_the_server(gunicorn: Start) -> None:
         ("certfile = 'manage.py'; ssl_version = 'TLSv1_2'", "ssl_version"),
         ("certfile = 'manage.py'; suppress_ragged_eofs = False", "suppress_ragged_eofs"),
         ("certfile = 'manage.py'\ndef ssl_context(config, default): return default()", "ssl_context"),
-        ("proxy_protocol = True", "proxy_protocol"),
+        ("protocol = 'uwsgi'", "protocol"),
     ],
 )
 def test_a_setting_that_cannot_be_honoured_is_refused_by_name(

@@ -59,7 +59,9 @@ class Application:
     def _schemes_of(self, environ: Mapping[str, Any]) -> set[str]:
         """The schemes that a trusted proxy tells of, of which there should be one."""
         told = [(environ[name], secure) for name, secure in self._schemes.items() if name in environ]
-        if not told or not self._trusts(environ["REMOTE_ADDR"]):
+        # Where the client's address comes by the PROXY protocol, it is the proxy that has to be trusted.
+        proxy = environ.get("dwebsocket.proxy_address", environ["REMOTE_ADDR"])
+        if not told or not self._trusts(proxy):
             return set()
         return {"https" if value == secure else "http" for value, secure in told}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ _REFUSED: Final = {
     "ciphers": "the cipher suites are those of rustls",
     "ssl_context": "TLS is that of rustls and not that of Python",
     "suppress_ragged_eofs": "a client that leaves without a word is never an error",
-    "proxy_protocol": "the PROXY protocol is not spoken; let the proxy send X-Forwarded-For",
     "protocol": "only HTTP is spoken; let nginx use proxy_pass in place of uwsgi_pass",
     "http_protocols": f"only HTTP/1.1 is spoken; {_PROXY}",
     "http2_cleartext": f"only HTTP/1.1 is spoken; {_PROXY}",
@@ -89,12 +89,25 @@ def server_config(config: Any) -> dict[str, Any]:
         values["max_headers"] = 1 << 15
     if values.get("max_header_field_bytes") == 0:
         del values["max_header_field_bytes"]
+    values["proxy_protocol"] = _proxy_protocol(config)
     line = values["max_request_line_bytes"]
     field = values.get("max_header_field_bytes", 0)
     values["max_header_bytes"] = max(values["max_header_bytes"], line + field + (8 << 10))
     if line == 0:
         values["max_request_line_bytes"] = values["max_header_bytes"]
     return values
+
+
+def _proxy_protocol(config: Any) -> tuple[str, list[tuple[str, int]] | None] | None:
+    """The versions that are understood, and the networks that a header may come from; None: all of them."""
+    if not _is_given(config, "proxy_protocol"):
+        return None
+    # True before 24.1, which knew the first version only.
+    version = "v1" if config.proxy_protocol is True else config.proxy_protocol
+    if "*" in config.proxy_allow_ips:
+        return version, None
+    networks = [ipaddress.ip_network(entry, strict=False) for entry in config.proxy_allow_ips]
+    return version, [(str(network.network_address), network.prefixlen) for network in networks]
 
 
 def _is_given(config: Any, name: str) -> bool:

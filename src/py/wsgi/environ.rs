@@ -11,7 +11,7 @@ use pyo3::{
 };
 
 use super::file_wrapper::FileWrapper;
-use crate::server::cgi;
+use crate::server::{Proxied, cgi};
 
 /// The entries that are the same for every request.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ impl Template {
         let errors = py.import(intern!(py, "sys"))?.getattr(intern!(py, "stderr"))?;
         environ.set_item(intern!(py, "wsgi.errors"), errors)?;
         self.set_addresses(&environ, peer, local)?;
+        if let Some(proxied) = head.extensions.get::<Proxied>() {
+            set_proxied(&environ, proxied)?;
+        }
         set_headers(&environ, &head.headers)?;
         if let Some(authority) = head.uri.authority() {
             // RFC 9112 section 3.2.2: the authority of an absolute target replaces the Host field.
@@ -103,6 +106,16 @@ impl Template {
         let port = peer.map(|peer| peer.port().to_string()).unwrap_or_default();
         environ.set_item(intern!(py, "REMOTE_PORT"), port)
     }
+}
+
+/// What gunicorn tells of a connection that a proxy has passed on, and the proxy's own address.
+fn set_proxied(environ: &Bound<'_, PyDict>, proxied: &Proxied) -> PyResult<()> {
+    let destination = proxied.destination;
+    environ.set_item("PROXY_PROTOCOL", if destination.is_ipv4() { "TCP4" } else { "TCP6" })?;
+    environ.set_item("PROXY_ADDR", destination.ip().to_string())?;
+    environ.set_item("PROXY_PORT", destination.port().to_string())?;
+    let proxy = proxied.proxy.map(|proxy| proxy.ip().to_string()).unwrap_or_default();
+    environ.set_item("dwebsocket.proxy_address", proxy)
 }
 
 /// A "native string" of PEP 3333: each byte is the character of the same number.

@@ -8,6 +8,7 @@ mod framing;
 mod limits;
 mod listening;
 mod notices;
+mod proxy;
 mod requests;
 mod responses;
 mod site;
