@@ -24,6 +24,8 @@ TARGET = HERE.parents[1] / "target" / "soak"
 PROGRESS_SECONDS = 10
 SETTLE_SECONDS = 120.0
 """How long clients may take to finish what they have begun."""
+PATIENCE_SECONDS = 40.0
+"""How long a server may take to notice that they have gone: longer than any of its timeouts."""
 
 
 def arguments() -> argparse.Namespace:
@@ -109,11 +111,14 @@ def soak(asked: argparse.Namespace, server: Server) -> tuple[list[dict[str, Any]
         assert clients.stdin is not None
         assert clients.stdout is not None
         books = Books(clients.stdout)
+        # Nobody has opened anything yet: the clients are still being loaded.
+        before = server.usage().descriptors
         try:
             samples = sample(60 * asked.minutes, server, books)
             clients.stdin.close()
             clients_status = clients.wait(SETTLE_SECONDS)
             books.join()
+            left = descriptors_left(server, before)
             status = server.stop()
         finally:
             clients.kill()
@@ -121,6 +126,7 @@ def soak(asked: argparse.Namespace, server: Server) -> tuple[list[dict[str, Any]
     final = {
         "status": status,
         "clients_status": clients_status,
+        "descriptors_left": left,
         "counts": latest.get("counts", {}),
         "lost": latest.get("lost", 0),
         "faulty": latest.get("faulty", 0),
@@ -128,6 +134,18 @@ def soak(asked: argparse.Namespace, server: Server) -> tuple[list[dict[str, Any]
         "wrong_lines": wrong_lines(server.log.read_text(encoding="utf-8", errors="replace")),
     }
     return samples, final
+
+
+def descriptors_left(server: Server, before: int) -> int:
+    """How many descriptors more than before the server has, once it has noticed that everybody has gone."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    try:
+        while (left := server.usage().descriptors - before) > 0 and time.monotonic() < deadline:
+            time.sleep(0.1)
+    except OSError:
+        # It has ended, which its status tells.
+        return 0
+    return left
 
 
 def sample(seconds: float, server: Server, books: Books) -> list[dict[str, Any]]:
@@ -179,7 +197,13 @@ def write(
         "warm_up_share": verdict.WARM_UP_SHARE,
     }
     percents = {name: slope.percent for name, slope in found.slopes.items()}
-    result = {"about": about, "percent_an_hour": percents, "failures": found.failures, **final}
+    result = {
+        "about": about,
+        "percent_an_hour": percents,
+        "failures": found.failures,
+        "undecided": found.undecided,
+        **final,
+    }
     title = f"{asked.sockets} sockets for {asked.minutes:g} minutes under {asked.server}"
     note = f"{about['date']}, {about['processor']}, commit {about['commit']}"
     drawing = plot.graph(title, note, samples)
@@ -192,17 +216,22 @@ def write(
 def tell(asked: argparse.Namespace, final: dict[str, Any], found: verdict.Verdict) -> None:
     """Prints the verdict."""
     print("==> " + ", ".join(f"{count:,} {name}" for name, count in sorted(final["counts"].items())))
-    print(f"==> Slopes behind the first {verdict.WARM_UP_SHARE:.0%} of the run (Theil-Sen, medians of 10 s):")
+    print(f"==> Slopes without the first {verdict.WARM_UP_SHARE:.0%} (Theil-Sen, medians of a minute):")
     for name, slope in found.slopes.items():
         divisor = 2**20 if name == "pss" else 1
         print(
             f"    {verdict.JUDGED[name]:<14} {slope.level / divisor:9.1f}  {slope.per_hour / divisor:+9.2f} "
-            f"an hour  {slope.percent:+7.2f} %"
+            f"an hour ({slope.least_per_hour / divisor:+.2f} to {slope.most_per_hour / divisor:+.2f})  "
+            f"{slope.percent:+7.2f} %"
         )
     if not found.judges_slopes:
         least = verdict.JUDGED_FROM_MINUTES
         print(f"    (not judged: in less than {least:g} minutes they are mostly noise)")
     print(f"==> {asked.folder / 'soak.json'}, {asked.folder / 'soak.svg'}")
+    for growth in found.undecided:
+        print(
+            f"==> UNDECIDED: {growth}, which is less than it varies: run it longer, or on a quieter machine"
+        )
     for failure in found.failures:
         print(f"==> FAILED: {failure}")
     if not found.failures:

@@ -21,7 +21,14 @@ from soak import plot, verdict  # noqa: E402
 from soak.clients import cast  # noqa: E402
 from soak.server import SITE, usage, wrong_lines  # noqa: E402
 
-GOOD_END: dict[str, Any] = {"lost": 0, "faulty": 0, "wrong_lines": [], "status": 0, "clients_status": 0}
+GOOD_END: dict[str, Any] = {
+    "lost": 0,
+    "faulty": 0,
+    "wrong_lines": [],
+    "status": 0,
+    "clients_status": 0,
+    "descriptors_left": 0,
+}
 
 
 def samples(minutes: float = 30, **per_hour: float) -> list[dict[str, Any]]:
@@ -74,7 +81,24 @@ def test_what_grows_in_the_warm_up_alone_is_no_growth() -> None:
 def test_a_slope_is_not_moved_by_wild_points() -> None:
     points = [(float(at), 2.0 * at) for at in range(40)]
     points[5], points[20], points[39] = (5.0, 9e9), (20.0, -9e9), (39.0, 9e9)
-    assert verdict.theil_sen(points) == pytest.approx(2.0)
+    slope, least, most = verdict.theil_sen(points)
+    assert slope == pytest.approx(2.0)
+    assert 1.9 < least <= slope <= most < 2.1
+
+
+def test_growth_that_is_less_than_the_noise_is_undecided() -> None:
+    noisy = samples(pss=15.0)
+    for number, sample in enumerate(noisy):
+        sample["pss"] += 40 * ((number // 60) * 7919 % 13 - 6)
+    found = verdict.judge(noisy, 30, GOOD_END)
+    slope = found.slopes["pss"]
+    assert slope.least_per_hour < 0 < slope.most_per_hour
+    assert found.failures == []
+    assert len(found.undecided) == (slope.percent > verdict.LIMIT_PERCENT)
+    for sample in noisy:
+        sample["pss"] += 2000 * sample["at"] / 3600
+    [failure] = verdict.judge(noisy, 30, GOOD_END).failures
+    assert failure.startswith("memory (PSS) grew by")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +107,7 @@ def test_a_slope_is_not_moved_by_wild_points() -> None:
         ({"lost": 1}, "1 messages were lost"),
         ({"faulty": 2}, "2 answers were wrong"),
         ({"wrong_lines": ["Traceback (most recent call last):"]}, "the log has 1 tracebacks or errors"),
+        ({"descriptors_left": 3}, "3 descriptors are left over"),
         ({"status": -11}, "the server ended with -11"),
         ({"clients_status": 1}, "the clients ended with 1"),
     ],
@@ -214,6 +239,11 @@ WRONG = {
         'return HttpResponse(f"hello',
         'raise LookupError("wrong")\n    return HttpResponse(f"hello',
         r"FAILED: the log has \d+ tracebacks",
+    ),
+    "descriptors are not closed": (
+        'return HttpResponse(f"hello',
+        'import os; os.dup(0)\n    return HttpResponse(f"hello',
+        r"FAILED: \d+ descriptors are left over",
     ),
     "pieces come in the wrong order": (
         'b"%d " % piece',
