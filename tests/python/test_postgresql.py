@@ -168,6 +168,8 @@ class Site:
         self.postgres = postgres
         self._running = running
         self.clients = ExitStack()
+        # Django before 5.1 keeps the connection by which runserver has looked for migrations.
+        self._before = set(postgres.connections(f"{name}default"))
 
     def connect(self) -> socket.socket:
         return socket.create_connection((self._running.host, self._running.port), PATIENCE)
@@ -178,8 +180,8 @@ class Site:
         return client
 
     def held(self, alias: str = "default") -> list[int]:
-        """The backends that serve it under an alias."""
-        return self.postgres.connections(self.name + alias)
+        """The backends that serve its views under an alias."""
+        return [pid for pid in self.postgres.connections(self.name + alias) if pid not in self._before]
 
     def holds(self, number: int, alias: str = "default") -> None:
         """Waits until it has so many; less long than a client that answers no Ping is waited for."""
