@@ -21,6 +21,9 @@ __all__ = [
 
 __version__: str
 
+_feed_api: object
+"""The rooms of the core for the video extension: a capsule of C functions, see `feed-api/`."""
+
 @final
 class Upgrade:
     """A valid WebSocket handshake waiting to be accepted: ``environ["dwebsocket.upgrade"]``."""

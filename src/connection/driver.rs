@@ -61,6 +61,15 @@ impl Driver {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
+        self.serve(socket, early, |_| ()).await;
+    }
+
+    /// As [`Driver::run`]. `hold_little` is called once the connection watches a series of which only the newest counts: it
+    /// tells the operating system to hold little of what is not sent yet.
+    pub(crate) async fn serve<S>(self, socket: S, early: Bytes, hold_little: fn(&S))
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         let config = Arc::clone(&self.shared.config);
         let protocol = match self.shared.agreement {
             Some(agreement) => Protocol::with_inflater(config.max_message_bytes, Inflater::new(agreement)),
@@ -73,6 +82,7 @@ impl Driver {
             clock: Clock::new(config, Instant::now()),
             phase: Phase::Open,
             peer_has_ended: false,
+            hold_little: Some(hold_little),
             driver: self,
         };
         let mut sleep = pin!(sleep_until(session.clock.first_alarm()));
@@ -83,6 +93,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.lose_for(thread::panicking().then_some(Fault::Panic));
+        self.shared.close_slots();
         // Before anybody can see that it is over.
         self.shared.count_closed();
         self.shared.finished.close();
@@ -124,6 +135,8 @@ struct Session<S> {
     phase: Phase,
     /// The peer has sent a Close, or something after which nothing can be understood.
     peer_has_ended: bool,
+    /// Called once, when the first message of a slot is written.
+    hold_little: Option<fn(&S)>,
     driver: Driver,
 }
 
@@ -152,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn step(&mut self, context: &mut Context<'_>) -> bool {
         if self.phase == Phase::Open && self.driver.shared.outbox.poll_closed(context).is_ready() {
             self.phase = Phase::Flushing;
+            self.driver.shared.close_slots();
             self.clock.begin_flush();
         }
         match self.phase {
@@ -198,6 +212,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Poll::Ready(wrote) = self.writer.poll(&mut self.socket, shared, context) else {
             return false;
         };
+        if self.writer.took_newest()
+            && let Some(hold_little) = self.hold_little.take()
+        {
+            hold_little(&self.socket);
+        }
         match wrote {
             Wrote::Bytes => self.clock.wrote(self.writer.holds_ping()),
             Wrote::Close => {
@@ -207,6 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Wrote::Broken if self.peer_has_ended => self.lose(),
             Wrote::Broken => {
                 shared.outbox.close_and_clear();
+                shared.close_slots();
                 self.phase = Phase::Broken;
                 self.clock.begin_wait();
             }
@@ -216,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn peer_ended(&mut self) {
         self.peer_has_ended = true;
+        self.driver.shared.close_slots();
         match self.phase {
             Phase::Awaiting => {
                 self.phase = Phase::ShuttingDown;

@@ -290,6 +290,10 @@ impl Connection {
     fn shared(&self) -> &Shared {
         &self.0.shared
     }
+
+    pub(super) fn share(&self) -> Arc<Shared> {
+        Arc::clone(&self.0.shared)
+    }
 }
 
 impl WeakConnection {

@@ -21,12 +21,15 @@ pub(crate) mod registry;
 mod shared;
 #[cfg(not(loom))]
 mod signals;
+pub mod slots;
 #[cfg(not(loom))]
 pub(crate) mod socket;
 #[cfg(not(loom))]
 mod stack;
 #[cfg(not(loom))]
 pub mod stats;
+#[cfg(not(loom))]
+mod subscriber;
 mod sync;
 pub mod turnstile;
 pub mod waker;
@@ -41,3 +44,5 @@ pub use driver::Driver;
 pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open, open_agreed};
 #[cfg(not(loom))]
 pub use readiness::Bell;
+#[cfg(not(loom))]
+pub use subscriber::Subscriber;

@@ -17,6 +17,7 @@ use super::{
     handle::{Counts, Patience},
     mailbox::{Mailbox, PutError},
     readiness::Readiness,
+    slots::Slots,
     stats::Listing,
 };
 use crate::{
@@ -44,6 +45,9 @@ pub(super) struct Shared {
     /// Encoded frames for the peer. Closed as soon as nothing more will be sent but the Close: before the inbox, or when
     /// somebody has found the inbox closed.
     pub(super) outbox: Mailbox<Bytes>,
+    /// There once somebody subscribed. Read by the writer after it registered with the outbox, and set before the first
+    /// nudge, so it is not missed; see [`super::slots`].
+    slots: OnceLock<Slots>,
     /// Closed when the driver has let go of the socket.
     pub(super) finished: Mailbox<Infallible>,
     pub(super) readiness: Readiness,
@@ -81,6 +85,7 @@ impl Shared {
         Self {
             inbox: Mailbox::new(config.inbox_messages, config.inbox_bytes),
             outbox: Mailbox::new(OUTBOX_FRAMES, config.outbox_bytes),
+            slots: OnceLock::new(),
             finished: Mailbox::new(1, 0),
             readiness: Readiness::default(),
             tally: Arc::default(),
@@ -115,6 +120,23 @@ impl Shared {
     pub(super) fn put_now(&self, frame: Bytes) -> Result<usize, PutError<Bytes>> {
         let size = frame.len();
         self.outbox.put_now(frame).map(|()| size)
+    }
+
+    pub(super) fn slots(&self) -> &Slots {
+        self.slots.get_or_init(Slots::default)
+    }
+
+    /// Moves the newest of one slot behind `frames`. False: nothing waits in any.
+    pub(super) fn take_newest(&self, frames: &mut VecDeque<Bytes>) -> bool {
+        let before = frames.len();
+        let taken = self.slots.get().is_some_and(|slots| slots.take(frames));
+        frames.iter().skip(before).for_each(|frame| self.tally.sent(true, frame.len()));
+        taken
+    }
+
+    /// Nothing more is sent that was not asked for.
+    pub(super) fn close_slots(&self) {
+        self.slots().close_all();
     }
 
     /// Ends it from this side: the queue is written, then a Close with `code` and `reason`. False: it has ended already.

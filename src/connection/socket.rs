@@ -13,6 +13,10 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
+/// Unsent bytes that the operating system holds of a connection of which only the newest counts.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 32 << 10;
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -49,6 +53,15 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.set_nodelay(true),
             Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Lets the operating system hold little that it has not sent yet, so that what is written next is not behind a
+    /// backlog. Where it cannot, the backlog is what the send buffer holds.
+    pub(crate) fn hold_little(&self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            let _refused = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
         }
     }
 

@@ -56,6 +56,12 @@ mod modelled {
         }
     }
 
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
+
     /// As the real one. A wait with a deadline times out at once: the model explores every moment at which that can
     /// happen, because every other thread may run before and after.
     #[derive(Debug)]

@@ -38,8 +38,8 @@ pub(super) enum Wrote {
     Broken,
 }
 
-/// Writes what is queued, oldest first, control frames before the next batch of messages. Beside the outbox it holds one
-/// batch: at most 64 KiB, or one longer frame. It holds no buffer while nothing is queued.
+/// Writes what is queued, oldest first, and the newest of the slots in turns with it; control frames before the next batch
+/// of messages. Beside the outbox it holds one batch: at most 64 KiB, or one longer frame, or what one slot held. It holds no buffer while nothing is queued.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     pongs: VecDeque<Bytes>,
@@ -48,6 +48,9 @@ pub(super) struct Writer {
     frames: VecDeque<Bytes>,
     unflushed: bool,
     close: Close,
+    /// Whether the slots have their turn before the outbox.
+    turn_of_slots: bool,
+    took_newest: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +90,11 @@ impl Writer {
     /// Whether the socket has not taken the whole Ping yet.
     pub(super) fn holds_ping(&self) -> bool {
         self.ping != Ping::None
+    }
+
+    /// Whether anything of a slot was ever written.
+    pub(super) fn took_newest(&self) -> bool {
+        self.took_newest
     }
 
     /// Writes once. Pending: nothing is queued, or the socket has no room.
@@ -134,8 +142,16 @@ impl Writer {
             self.frames.push_back(frame::encode_ping(&[]));
             self.ping = Ping::InBatch;
         }
+        // In turns, so that neither the queue nor the slots wait for more than one batch of the other.
+        if self.turn_of_slots && self.take_newest(shared) {
+            return;
+        }
         match shared.outbox.poll_take_many(context, &mut self.frames, BATCH_FRAMES, BATCH_BYTES) {
-            Poll::Ready(true) | Poll::Pending => {}
+            Poll::Ready(true) => self.turn_of_slots = true,
+            // Only now that the outbox will wake the task: what is put from here on is nudged for.
+            Poll::Pending => {
+                self.take_newest(shared);
+            }
             Poll::Ready(false) => {
                 if let Some(close_frame) = shared.close_frame() {
                     self.frames.push_back(close_frame);
@@ -144,6 +160,13 @@ impl Writer {
             }
         }
         gather(&mut self.frames);
+    }
+
+    fn take_newest(&mut self, shared: &Shared) -> bool {
+        self.turn_of_slots = false;
+        let taken = shared.take_newest(&mut self.frames);
+        self.took_newest |= taken;
+        taken
     }
 
     fn poll_write<S>(&mut self, socket: &mut S, context: &mut Context<'_>) -> Poll<std::io::Result<usize>>

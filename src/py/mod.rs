@@ -5,6 +5,7 @@ mod call;
 mod config;
 mod errors;
 mod exceptions;
+mod feed_api;
 mod frame;
 mod json;
 mod log;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::server::note_panics();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    // Not by `add`, which names it in `__all__`.
+    module.setattr("_feed_api", feed_api::capsule(module.py())?)?;
     module.add_class::<server::Server>()?;
     module.add_class::<tls::Tls>()?;
     module.add_class::<websocket::Upgrade>()?;

@@ -139,6 +139,11 @@ impl PyConnection {
         Self { connection, text_as_str }
     }
 
+    /// What it is to the rest of the core.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn object<'py>(&self, py: Python<'py>, message: &Message) -> PyResult<Bound<'py, PyAny>> {
         if self.text_as_str && message.kind == Kind::Text {
             Ok(PyString::from_bytes(py, &message.payload)?.into_any())

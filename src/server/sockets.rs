@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::stream::Stream;
+use super::{socket::Socket, stream::Stream};
 pub(super) use crate::connection::registry::Registry;
 use crate::{
     config::ConnectionConfig,
@@ -42,8 +42,10 @@ impl Upgraded {
     pub(super) async fn run(self, stream: Stream, early: Bytes) {
         let Self { driver, registration } = self;
         match stream {
-            Stream::Plain(socket) => driver.run(socket, early).await,
-            Stream::Tls(stream) => driver.run(stream, early).await,
+            Stream::Plain(socket) => driver.serve(socket, early, Socket::hold_little).await,
+            Stream::Tls(stream) => {
+                driver.serve(stream, early, |stream| stream.get_ref().0.socket().hold_little()).await;
+            }
         }
         drop(registration);
     }

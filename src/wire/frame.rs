@@ -48,11 +48,25 @@ pub(super) fn encode_compressed_in_place(kind: Kind, buffer: Vec<u8>) -> Bytes {
 }
 
 fn encode_in_place(kind: Kind, rsv1: bool, mut buffer: Vec<u8>) -> Bytes {
+    let start = format_header(kind, rsv1, &mut buffer);
+    Bytes::from(buffer).slice(start..)
+}
+
+/// Makes a message one unmasked, final frame where it lies: `buffer` holds [`HEADER_ROOM`] bytes of any value and then the
+/// payload. Gives where the frame begins.
+///
+/// # Panics
+/// `buffer` is shorter than [`HEADER_ROOM`].
+pub fn write_header(kind: Kind, buffer: &mut [u8]) -> usize {
+    format_header(kind, false, buffer)
+}
+
+fn format_header(kind: Kind, rsv1: bool, buffer: &mut [u8]) -> usize {
     let header = FrameHeader { rsv1, opcode: OpCode::Data(data_opcode(kind)), ..FrameHeader::default() };
     let length = (buffer.len() - HEADER_ROOM) as u64;
     let start = HEADER_ROOM - header.len(length);
     header.format(length, &mut &mut buffer[start..HEADER_ROOM]).expect("bug: a header fits into its room");
-    Bytes::from(buffer).slice(start..)
+    start
 }
 
 /// Takes apart what [`encode_message`] made: kind and payload. `None`: it is a control frame, or its payload is compressed.

@@ -4,5 +4,6 @@
 mod conformance;
 mod connection;
 mod properties;
+mod rooms;
 mod server;
 mod wire;

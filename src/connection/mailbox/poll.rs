@@ -75,4 +75,9 @@ impl<T: Weigh> Mailbox<T> {
             Poll::Pending
         })
     }
+
+    /// Lets those look again who want to know that something can be taken, though nothing may have come.
+    pub fn nudge(&self) {
+        self.change(|state, wakes| wakes.all_of(&mut state.watchers));
+    }
 }

@@ -29,18 +29,18 @@ use tokio_tungstenite::{
 /// Longer than anything a test waits for; only a test that fails reaches it.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-pub(super) fn config(change: impl FnOnce(&mut ConnectionConfig)) -> Arc<ConnectionConfig> {
+pub(crate) fn config(change: impl FnOnce(&mut ConnectionConfig)) -> Arc<ConnectionConfig> {
     let mut config = ConnectionConfig { ping_interval: None, ..ConnectionConfig::default() };
     change(&mut config);
     Arc::new(config)
 }
 
-pub(super) fn opened(config: Arc<ConnectionConfig>) -> (Connection, Driver) {
+pub(crate) fn opened(config: Arc<ConnectionConfig>) -> (Connection, Driver) {
     open(config, "192.0.2.1:4711".to_owned())
 }
 
 /// A connection served over a pipe in memory of `capacity` bytes each way; the peer's end speaks raw bytes.
-pub(super) fn piped(
+pub(crate) fn piped(
     config: Arc<ConnectionConfig>,
     capacity: usize,
 ) -> (Connection, DuplexStream, JoinHandle<()>) {
@@ -71,12 +71,12 @@ pub(super) async fn over_tcp(
 }
 
 /// Runs something that blocks a thread, as a view does.
-pub(super) async fn on_thread<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+pub(crate) async fn on_thread<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 
 /// A masked client frame with the mask 0, so that the payload can be read in the test.
-pub(super) fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
         length @ ..=125 => frame.push(0x80 | u8::try_from(length).unwrap()),
@@ -99,13 +99,13 @@ pub(super) fn text(text: &str) -> PeerMessage {
 }
 
 /// Reads exactly as many bytes as are expected, and compares.
-pub(super) async fn expect_bytes(peer: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
+pub(crate) async fn expect_bytes(peer: &mut (impl AsyncReadExt + Unpin), expected: &[u8]) {
     let mut read = vec![0; expected.len()];
     peer.read_exact(&mut read).await.unwrap();
     assert_eq!(read, expected);
 }
 
-pub(super) async fn send_bytes(peer: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) {
+pub(crate) async fn send_bytes(peer: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) {
     peer.write_all(bytes).await.unwrap();
 }
 
@@ -186,7 +186,7 @@ pub(crate) async fn receive(connection: &Connection) -> Result<Message, ReceiveE
 }
 
 /// Waits, as a task, until the driver has let go of the socket.
-pub(super) async fn finished(connection: &Connection) {
+pub(crate) async fn finished(connection: &Connection) {
     let connection = connection.clone();
     assert!(on_thread(move || connection.wait_closed(Some(LONG))).await);
 }

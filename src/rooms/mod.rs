@@ -1,0 +1,5 @@
+//! Connections that receive the same messages.
+
+mod newest;
+
+pub use newest::{NewestRoom, Subscription};
