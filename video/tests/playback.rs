@@ -235,6 +235,27 @@ fn the_first_picture_may_take_as_long_as_the_opening() {
 }
 
 #[test]
+fn the_read_timeout_begins_after_the_first_picture_and_not_with_the_opening() {
+    let read = Duration::from_millis(20);
+    // Many times: the taker may come before the capture thread has begun the next read, or after.
+    for _ in 0..200 {
+        let Stage { playback, steps, happened } = stage(LIVE, Timeouts { open: LONG, read });
+        let sending = thread::spawn({
+            let steps = steps.clone();
+            move || {
+                thread::sleep(read + Duration::from_millis(5));
+                steps.send(Step::Picture(0.0)).unwrap();
+            }
+        });
+        assert!(matches!(playback.take(Instant::now() + LONG), Ok(Taken::Picture(_))));
+        assert!(matches!(playback.take(Instant::now()), Ok(Taken::NotYet)));
+        sending.join().unwrap();
+        drop((playback, steps));
+        assert!(happened.iter().any(|what| what == Happened::Dropped));
+    }
+}
+
+#[test]
 fn a_source_that_opens_and_gives_no_picture_fails_after_the_open_timeout() {
     let stage = stage(RECORDED, Timeouts { open: Duration::from_millis(50), read: LONG });
     assert!(matches!(stage.take(), Err(Reason::OpenTimedOut(seconds)) if seconds == 0.05));

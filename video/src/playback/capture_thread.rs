@@ -106,6 +106,8 @@ impl Work<'_> {
         let mut state = self.shared.state.lock();
         let state = self.owned(&mut state)?;
         state.phase = Phase::Playing;
+        // Since the opening until now; a taker that comes before the next read begins must not count that as silence.
+        state.busy_since = None;
         state.spare = if state.seek_seconds.is_some() {
             Some(picture)
         } else {
