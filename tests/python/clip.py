@@ -96,3 +96,11 @@ def run_python(script: str, **environment: str) -> subprocess.CompletedProcess[s
         timeout=60,
         check=False,
     )
+
+
+def short_clip(directory: Path) -> Path:
+    """One second of picture, 25 frames."""
+    path = directory / "short.mp4"
+    command = f"ffmpeg -v error -f lavfi -i testsrc=size=64x36:rate=25:duration=1 -pix_fmt yuv420p {path}"
+    subprocess.run(command.split(), check=True)
+    return path

@@ -78,11 +78,16 @@ class RtmpServer:
         self.kill()
         self.kill_publisher()
 
-    def _start_nginx(self) -> subprocess.Popen[bytes]:
+    def restart(self) -> None:
+        """Start both again, on the same port."""
+        self.nginx = self._start_nginx(self.port)
+        self.publisher = self._start_publisher()
+
+    def _start_nginx(self, port: int | None = None) -> subprocess.Popen[bytes]:
         configuration = self._directory / "nginx.conf"
         # A port found free may be taken before nginx has it; then nginx ends, and another is tried.
         for _ in range(5):
-            self.port = _free_port()
+            self.port = port or _free_port()
             configuration.write_text(
                 _CONFIGURATION.format(
                     module=_module(),

@@ -133,6 +133,15 @@ pub fn silence() -> Result<(), Reason> {
     Ok(())
 }
 
+/// Keeps OpenCV from starting a pool of threads: each source has a thread of its own already, and a pool stays for good.
+///
+/// # Errors
+/// OpenCV raised an exception.
+pub fn start_no_pool() -> Result<(), Reason> {
+    opencv::core::set_num_threads(0)?;
+    Ok(())
+}
+
 struct OpenCv {
     capture: VideoCapture,
     facts: Facts,

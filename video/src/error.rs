@@ -29,6 +29,21 @@ pub enum Reason {
     /// Pixels that are neither 8-bit grey nor 8-bit BGR.
     #[error("pixels of OpenCV type {0}, where 8-bit BGR or grey was expected")]
     PixelFormat(i32),
+    /// Bytes handed in that are no picture of that shape.
+    #[error(
+        "no picture: {width} by {height} pixels of {channels} bytes, where 1 or 3 bytes and the right length were expected"
+    )]
+    Shape {
+        /// Pixels.
+        width: usize,
+        /// Pixels.
+        height: usize,
+        /// Bytes a pixel.
+        channels: usize,
+    },
+    /// As it was told to everybody who shares the source.
+    #[error("{0}")]
+    Shared(String),
     /// The process forked after the source was opened; its capture thread stayed in the parent.
     #[error("was opened before the process forked; open it in the child")]
     Forked,

@@ -6,6 +6,8 @@
 //! | [`capture`] | OpenCV behind a small trait: open, read, seek | `source` |
 //! | [`encode`] | a picture as JPEG and as base64 text | `capture` |
 //! | [`playback`] | one run through a source: its capture thread, pace and timeouts | `capture`, `exit` |
+//! | [`feed`] | one capture and one encode for everybody who watches the same source | all above, `room` |
+//! | [`room`] | the rooms of the core, through its table | nothing |
 //! | [`exit`] | keeps capture threads out of OpenCV while the process ends | nothing |
 //! | `py` | the only place that names `pyo3` | everything |
 //!
@@ -15,7 +17,9 @@ pub mod capture;
 pub mod encode;
 pub mod error;
 pub mod exit;
+pub mod feed;
 pub mod playback;
 #[cfg(feature = "python")]
 mod py;
+pub mod room;
 pub mod source;

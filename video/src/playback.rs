@@ -17,7 +17,7 @@ use crate::error::Reason;
 mod capture_thread;
 mod pace;
 
-use pace::Pace;
+pub(crate) use pace::Pace;
 
 /// Opens the source; called on the capture thread, again after each seek from the end.
 pub type Opener = Box<dyn Fn(Timeouts) -> Result<Box<dyn Capture>, Reason> + Send + Sync>;

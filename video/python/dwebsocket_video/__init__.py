@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import atexit
 import os
+from typing import TYPE_CHECKING
 
-from ._video import Playback, silence, stop
+from ._video import Feed, Playback, Reader, Viewer, check_core, silence, stop
 
-__all__ = ["Playback"]
+if TYPE_CHECKING:
+    from ._video import Options
+
+__all__ = ["Feed", "Options", "Playback", "Reader", "Viewer"]
 
 
 def _quiet() -> None:
@@ -28,5 +32,6 @@ def _quiet() -> None:
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
+check_core()
 _quiet()
 atexit.register(stop)

@@ -6,7 +6,7 @@ Each method may be called from any thread and waits without the GIL.
 from __future__ import annotations
 
 import os
-from typing import final
+from typing import Any, TypedDict, final, type_check_only
 
 @final
 class Playback:
@@ -56,6 +56,106 @@ class Playback:
 
     def close(self) -> None:
         """End it for good and wake who waits. Never waits for the source. Idempotent."""
+
+@type_check_only
+class Options(TypedDict):
+    """How the frames of a feed are shown."""
+
+    width: int | None
+    height: int | None
+    fps: float | None
+    quality: int
+    linger_seconds: float
+    open_timeout_seconds: float
+    read_timeout_seconds: float
+    reconnect: bool
+
+@final
+class Feed:
+    """A source that is shared by all in this process who name it with the same options."""
+
+    def __new__(cls, source: int | str | os.PathLike[str] | None, options: Options) -> Feed:
+        """An int is a camera, a str with a scheme a url, None a source whose frames are pushed.
+
+        Raises:
+            ValueError: an option is out of range.
+        """
+
+    @property
+    def source(self) -> str:
+        """The source, credentials masked."""
+
+    @property
+    def viewers(self) -> int:
+        """How many watch or read it."""
+
+    def watch(self, connection: Any, form: str) -> Viewer:
+        """Show it to a `dwebsocket._core.Connection`: "json", "base64" or "binary"."""
+
+    def read(self, form: str) -> Reader:
+        """Join it to read its frames: "array", "jpeg" or "base64"."""
+
+    def push(self, data: bytes, shape: tuple[int, int, int] | None) -> None:
+        """Hand in pixels of a height, width and number of channels, or a JPEG.
+
+        Raises:
+            ValueError: they are not of that shape, or no JPEG.
+        """
+
+    def pause(self, for_good: bool) -> None:
+        """No more frames are pushed for now, or ever."""
+
+@final
+class Viewer:
+    """One connection's view of a feed. Dropping it ends it."""
+
+    @property
+    def source(self) -> str:
+        """The source, credentials masked."""
+
+    def obey(self, command: str, value: float) -> None:
+        """Carry out "pause", "play", "step", "seek" or "speed", without waiting."""
+
+    def stats(self) -> dict[str, Any]:
+        """What has become of it so far."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait for the end of the frames or of the connection. False: the time ran out."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or its connection was."""
+
+    def close(self) -> None:
+        """End it. Idempotent."""
+
+@final
+class Reader:
+    """The newest frames of a feed, until its source ends or is lost. Dropping it leaves the feed."""
+
+    @property
+    def source(self) -> str:
+        """The source, credentials masked."""
+
+    @property
+    def position_seconds(self) -> float | None:
+        """Where the frame taken last stands; None before the first."""
+
+    def take(self) -> str | bytes | tuple[bytes, tuple[int, int, int]] | None:
+        """Wait for the newest frame; None at the end and when closed."""
+
+    def facts(self) -> tuple[float | None, float | None, bool] | None:
+        """As `Playback.facts`."""
+
+    def close(self) -> None:
+        """Leave the feed and wake who waits. Idempotent."""
+
+def check_core() -> None:
+    """Find the rooms of the core that is installed beside this.
+
+    Raises:
+        ImportError: it is of another version.
+    """
 
 def silence() -> None:
     """Silence OpenCV's own log."""

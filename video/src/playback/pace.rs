@@ -11,18 +11,18 @@ const LONGEST_GAP: Duration = Duration::from_secs(10);
 
 /// Ties a position in the recording to an instant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     at: Instant,
     position_seconds: f64,
 }
 
 impl Pace {
-    pub(super) fn new(at: Instant, position_seconds: f64) -> Self {
+    pub(crate) fn new(at: Instant, position_seconds: f64) -> Self {
         Self { at, position_seconds }
     }
 
     /// When the picture at `position_seconds` is due; None when that is now or past.
-    pub(super) fn due(&mut self, now: Instant, position_seconds: f64) -> Option<Instant> {
+    pub(crate) fn due(&mut self, now: Instant, position_seconds: f64) -> Option<Instant> {
         let due = Duration::try_from_secs_f64(position_seconds - self.position_seconds)
             .ok()
             .and_then(|after| self.at.checked_add(after))

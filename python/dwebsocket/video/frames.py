@@ -1,8 +1,4 @@
-"""Video in a view: the frames of a file, a stream or a camera as base64 text.
-
-Needs the distribution `dwebsocket-rs-video`, which brings OpenCV; it is loaded by the first call of
-`video_img_base64`, not by an import.
-"""
+"""The frames of a file, a stream or a camera as base64 text, in the manner of a generator."""
 
 from __future__ import annotations
 
@@ -13,33 +9,12 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from .errors import VideoError, extension
+from .feed import Feed
+from .shared import SharedPlayback
+
 if TYPE_CHECKING:
     from dwebsocket_video import Playback
-
-__all__ = ["Frames", "VideoError", "video_img_base64"]
-
-_INSTALL = (
-    'video needs the distribution dwebsocket-rs-video: pip install "dwebsocket-rs[video]". '
-    "Building it from source needs libopencv-dev, libturbojpeg0-dev, clang and libclang-dev (Debian's names)."
-)
-
-
-class VideoError(OSError):
-    """A source cannot be opened, gave no picture, or stalled.
-
-    Attributes:
-        source: the file, the url with its credentials masked, or "camera 0".
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, source: str, reason: str) -> None:
-        self.source = source
-        self.reason = reason
-        super().__init__(f"{source}: {reason}")
-
-    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
-        """Pickle by both arguments, not by the message alone."""
-        return type(self), (self.source, self.reason)
 
 
 def video_img_base64(
@@ -55,8 +30,10 @@ def video_img_base64(
     The source is opened by the first `next()`, as a generator would, on a thread of its own that holds no
     GIL; so does everything else that takes time here.
 
-    A live source is never behind: a frame that was not asked for in time is replaced by the newest. Of a
-    recording no frame is lost.
+    A live source is never behind: a frame that was not asked for in time is replaced by the newest. It is
+    captured and encoded once for all who play it in this process with the same quality and timeouts, and
+    stays open for some seconds after the last of them, as `Feed` does. Of a recording no frame is lost, and
+    everybody plays it on their own.
 
     Args:
         source: a file, a url that FFmpeg opens (`rtmp://`, `rtsp://`, `http://`, …), or a camera's index.
@@ -77,21 +54,24 @@ def video_img_base64(
         TypeError: the source is neither a string nor a path nor an integer.
         ValueError: the quality or a timeout is out of range.
     """
-    try:
-        from dwebsocket_video import Playback
-    except ModuleNotFoundError as error:
-        if error.name != "dwebsocket_video":
-            raise
-        raise ImportError(_INSTALL, name=error.name) from error
-    if isinstance(source, bool):
-        raise TypeError("source must be a string, a path or the index of a camera, not bool")
-    playback = Playback(
+    feed = Feed(
         source,
-        pace=pace,
+        quality=quality,
         open_timeout_seconds=open_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
     )
-    return Frames(playback, quality)
+
+    def own() -> Playback:
+        playback: Playback = extension().Playback(
+            source,
+            pace=pace,
+            open_timeout_seconds=open_timeout_seconds,
+            read_timeout_seconds=read_timeout_seconds,
+        )
+        return playback
+
+    shares = isinstance(source, int) or (isinstance(source, str) and "://" in source)
+    return Frames(SharedPlayback(feed, own) if shares else own(), quality)
 
 
 class Frames:
@@ -106,7 +86,7 @@ class Frames:
     Dropping the object closes it, as leaving a `with` block does.
     """
 
-    def __init__(self, playback: Playback, quality: int) -> None:
+    def __init__(self, playback: Playback | SharedPlayback, quality: int) -> None:
         self._playback = playback
         self._lock = threading.Lock()
         self._started = False

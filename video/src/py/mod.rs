@@ -4,6 +4,9 @@
 //! signal handler runs soon; what stands on their stack meanwhile is plain data. A thread that wakes while the
 //! interpreter is being torn down cannot attach any more: `pyo3` parks it for ever instead of unwinding it.
 
+mod core;
+mod feed;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -160,15 +163,20 @@ impl PyPlayback {
             Some(encoder) => encoder,
             empty => empty.insert(Encoder::new()?),
         };
-        encoder.base64(picture, quality)
+        encoder.base64(&picture.pixels, quality)
     }
 
     fn error(&self, py: Python<'_>, reason: &Reason) -> PyErr {
-        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-        match CLASS.import(py, "dwebsocket.video", "VideoError") {
-            Ok(class) => PyErr::from_type(class.clone(), (self.shown.clone(), reason.to_string())),
-            Err(error) => error,
-        }
+        video_error(py, &self.shown, reason)
+    }
+}
+
+/// The `VideoError` of a source.
+fn video_error(py: Python<'_>, shown: &str, reason: &Reason) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    match CLASS.import(py, "dwebsocket.video", "VideoError") {
+        Ok(class) => PyErr::from_type(class.clone(), (shown.to_owned(), reason.to_string())),
+        Err(error) => error,
     }
 }
 
@@ -187,6 +195,19 @@ mod _video {
 
     #[pymodule_export]
     use super::PyPlayback;
+    #[pymodule_export]
+    use super::feed::{PyFeed, PyReader, PyViewer};
+
+    /// Checks that the core fits.
+    #[pyfunction]
+    fn check_core(py: Python<'_>) -> PyResult<()> {
+        super::core::core(py).map(drop)
+    }
+
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::capture::start_no_pool().map_err(|reason| super::PyRuntimeError::new_err(reason.to_string()))
+    }
 
     /// Silences OpenCV's own log.
     #[pyfunction]

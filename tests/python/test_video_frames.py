@@ -1,0 +1,156 @@
+"""Frames of a feed for the view itself, frames of its own, and feeds among processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clip import digest, run_python, sample_digests, short_clip
+from dwebsocket.video import Feed, VideoError
+from rtmp import SAMPLE
+from serving import PATIENCE
+from sockets import Sockets, until
+from watching import frame, jpeg_of, state, threads
+
+pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """Feeds of these tests linger for a moment only, and then their threads are gone."""
+    yield
+    until(lambda: threads("video-feed") == threads("video-capture") == 0)
+
+
+def feed(source: object = SAMPLE, **options: object) -> Feed:
+    return Feed(source, **{"linger_seconds": 0.1} | options)
+
+
+def test_frames_gives_jpegs_and_base64_of_a_recording() -> None:
+    frames = feed().frames()
+    assert next(frames)[:2] == b"\xff\xd8"
+    frames.close()
+    until(lambda: threads("video-feed") == 0)
+    assert digest(next(feed().frames("base64"))) == sample_digests()[0]
+    with pytest.raises(ValueError, match="array, jpeg or base64"):
+        next(feed().frames("png"))
+    with pytest.raises(VideoError, match="No such file"):
+        next(feed("/no/such/clip.mp4").frames())
+
+
+def test_frames_end_with_the_recording(tmp_path: Path) -> None:
+    assert len(list(feed(short_clip(tmp_path)).frames())) > 5
+
+
+def test_frames_gives_arrays_to_draw_on() -> None:
+    array = next(feed(width=64, height=36).frames("array"))
+    assert (array.shape, str(array.dtype)) == ((36, 64, 3), "uint8")
+    array[:] = 0
+
+
+def test_frames_of_ones_own_are_shown(sockets: Sockets) -> None:
+    numpy = pytest.importorskip("numpy")
+    ends = sockets.open()
+    made = []
+
+    def paint() -> Iterator[object]:
+        for value in (10, 100, 200):
+            made.append(value)
+            yield numpy.full((36, 64, 3), value, dtype=numpy.uint8)
+
+    own = Feed.from_frames(paint(), fps=10, linger_seconds=0.1, quality=95)
+    assert made == []
+    with own.watch(ends.websocket, form="json") as viewer:
+        shown = []
+        while len(shown) < 3 and viewer.stats()["state"] != "ended":
+            shown.append(jpeg_of(frame(ends.client)))
+        assert viewer.wait(PATIENCE)
+        assert state(ends.client, "ended")["error"] is None
+    assert made == [10, 100, 200]
+    grey = _pixel(shown[-1])
+    assert all(abs(value - 200) < 8 for value in grey)
+
+
+def _pixel(jpeg: bytes) -> bytes:
+    command = "ffmpeg -v error -f mjpeg -i - -vf scale=1:1 -f rawvideo -pix_fmt rgb24 -"
+    return subprocess.run(command.split(), input=jpeg, capture_output=True, check=True).stdout
+
+
+def test_an_iterable_rests_while_nobody_watches(sockets: Sockets) -> None:
+    made = []
+
+    def count() -> Iterator[bytes]:
+        while True:
+            made.append(len(made))
+            yield jpeg
+
+    jpeg = next(feed().frames())
+    own = Feed.from_frames(count(), fps=50, linger_seconds=0.1)
+    for _ in range(2):
+        ends = sockets.open()
+        with own.watch(ends.websocket):
+            frame(ends.client)
+            frame(ends.client)
+        until(lambda: threads("video-feed") == 0)
+        resting = len(made)
+        time.sleep(0.2)
+        assert len(made) <= resting + 1
+
+
+def test_a_forked_child_opens_its_sources_anew_and_does_not_hang(sockets: Sockets) -> None:
+    ends = sockets.open()
+    shared = feed()
+    with shared.watch(ends.websocket) as viewer:
+        frame(ends.client)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                next(shared.frames())
+                try:
+                    viewer.pause()
+                except VideoError:
+                    status = 0
+                viewer.close()
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        frame(ends.client)
+
+
+def test_a_process_ends_cleanly_while_a_feed_runs() -> None:
+    done = run_python("""
+        import os
+        from dwebsocket.video import Feed
+        frames = Feed(os.environ["SAMPLE"]).frames()
+        for _ in range(3):
+            next(frames)
+        print("ends")
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
+
+
+def test_two_hundred_feeds_leave_nothing_over(sockets: Sockets) -> None:
+    def tasks() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    def play() -> None:
+        with Feed(SAMPLE, linger_seconds=0, width=32).watch(ends.websocket):
+            frame(ends.client)
+
+    ends = sockets.open()
+    play()
+    until(lambda: threads("video-feed") == threads("video-capture") == 0)
+    before = (tasks(), descriptors())
+    for _ in range(200):
+        play()
+    until(lambda: threads("video-feed") == threads("video-capture") == 0)
+    until(lambda: (tasks(), descriptors()) <= before)

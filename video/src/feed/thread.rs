@@ -1,0 +1,296 @@
+//! What the thread of a run does.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Feed;
+use super::form::Form;
+use super::reader::{Item, Kind};
+use super::run::{Run, State};
+use crate::capture::Picture;
+use crate::encode::{Encoder, pixels, scaled};
+use crate::error::Reason;
+use crate::exit;
+use crate::playback::{Pace, Playback, Taken, Told};
+use crate::room::Part;
+
+/// How long it waits for a picture before it looks for commands.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Before a lost source is opened again, at first and at most; the wait doubles from one to the other.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+const LONGEST_BACK_OFF: Duration = Duration::from_millis(1500);
+
+/// Starts the thread of a run, which keeps the feed that new viewers find it by.
+///
+/// # Errors
+/// The operating system gives none.
+pub(super) fn start(run: &Arc<Run>, feed: Option<Arc<Feed>>) -> Result<(), Reason> {
+    let own = Arc::clone(run);
+    let spawned = thread::Builder::new().name("video-feed".into()).spawn(move || {
+        let played = catch_unwind(AssertUnwindSafe(|| Screen::new(&own).run()));
+        if played.is_err() {
+            own.enter(State::Ended, Some(&Reason::Panicked));
+            end_readers(&own, Some(&Reason::Panicked));
+        }
+        own.finish();
+        // Until now a new viewer found it, though nobody else had it any more.
+        drop(feed);
+    });
+    spawned.map(drop).map_err(|error| {
+        run.finish();
+        Reason::NoThread(error)
+    })
+}
+
+fn end_readers(run: &Run, reason: Option<&Reason>) {
+    run.readers().iter().for_each(|reader| reader.end(reason));
+}
+
+/// Why [`Screen::play`] came back.
+enum End {
+    /// Nobody watches.
+    Deserted,
+    /// The source has ended, or failed.
+    Source(Option<Reason>),
+}
+
+/// The run's thread at work.
+struct Screen<'run> {
+    run: &'run Arc<Run>,
+    encoder: Option<Encoder>,
+    /// Pictures shown so far.
+    number: u64,
+    /// When the next may be shown, where their rate is limited.
+    next_at: Option<Instant>,
+    /// What the source itself gave stands here while it is shown smaller.
+    scratch: Picture,
+}
+
+impl<'run> Screen<'run> {
+    fn new(run: &'run Arc<Run>) -> Self {
+        Self { run, encoder: None, number: 0, next_at: None, scratch: Picture::default() }
+    }
+
+    /// Opens the source, shows its pictures, and opens it again where that makes sense, until nobody watches.
+    fn run(&mut self) {
+        let mut failures = 0;
+        loop {
+            self.run.enter(State::Connecting, None);
+            let shown_before = self.number;
+            let options = &self.run.origin.options;
+            let opener = Arc::clone(&self.run.origin.opener);
+            let playback = Playback::new(Box::new(move |timeouts| opener(timeouts)), options.timeouts, false);
+            let End::Source(reason) = self.play(&playback) else { return };
+            drop(playback);
+            for form in Form::ALL {
+                self.run.room(form).forget();
+            }
+            let recorded = self.run.status().facts.is_some_and(|facts| facts.recorded);
+            let goes_on = if options.reconnects && !recorded {
+                failures = if self.number > shown_before { 0 } else { failures + 1 };
+                self.run.enter(State::Lost, reason.as_ref());
+                end_readers(self.run, reason.as_ref());
+                self.waits(Some(Instant::now() + back_off(failures)))
+            } else {
+                self.run.enter(State::Ended, reason.as_ref());
+                end_readers(self.run, reason.as_ref());
+                recorded && reason.is_none() && self.waits(None)
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Waits until `until`, or, without that, for a seek. False: nobody watches.
+    fn waits(&self, until: Option<Instant>) -> bool {
+        let mut inner = self.run.inner.lock();
+        loop {
+            if self.run.is_deserted(&mut inner) {
+                return false;
+            }
+            let over = until.map_or(inner.control.seek_seconds.is_some(), |until| Instant::now() >= until);
+            if over {
+                return true;
+            }
+            let look_again = self.run.look_again();
+            self.run.changed.wait_until(&mut inner, until.map_or(look_again, |until| until.min(look_again)));
+        }
+    }
+
+    /// Shows picture after picture, each when it is due.
+    fn play(&mut self, playback: &Playback) -> End {
+        let mut held: Option<Picture> = None;
+        let (mut pace, mut paced_speed) = (None::<Pace>, 1.0_f64);
+        let (mut recorded, mut still) = (None, false);
+        loop {
+            let mut inner = self.run.inner.lock();
+            if self.run.is_deserted(&mut inner) {
+                return End::Deserted;
+            }
+            if let Some(seconds) = inner.control.seek_seconds.take() {
+                drop(inner);
+                held.take().into_iter().for_each(|picture| playback.recycle(picture));
+                // One that is live was told so when it gave the command.
+                let _live = playback.seek(seconds);
+                (pace, still) = (None, true);
+                continue;
+            }
+            let control = inner.control;
+            let is_recorded = recorded == Some(true);
+            let at_once = still || control.steps > 0;
+            if is_recorded && control.paused && !at_once {
+                pace = None;
+                self.run.changed.wait_until(&mut inner, self.run.look_again());
+                continue;
+            }
+            drop(inner);
+            let Some(picture) = held.take() else {
+                match playback.take(Instant::now() + SLICE) {
+                    Ok(Taken::Picture(picture)) => held = Some(picture),
+                    Ok(Taken::NotYet) => {}
+                    Ok(Taken::Ended) => return End::Source(None),
+                    Err(reason) => return End::Source(Some(reason)),
+                }
+                if held.is_some() && recorded.is_none() {
+                    recorded = self.opened(playback);
+                }
+                continue;
+            };
+            if is_recorded && !at_once {
+                if paced_speed.total_cmp(&control.speed).is_ne() {
+                    (pace, paced_speed) = (None, control.speed);
+                }
+                let (now, position) = (Instant::now(), picture.position_seconds / control.speed);
+                if let Some(due) = pace.get_or_insert(Pace::new(now, position)).due(now, position) {
+                    held = Some(picture);
+                    let mut inner = self.run.inner.lock();
+                    // A command that came since is seen at once.
+                    if inner.control.seek_seconds.is_none() && inner.control.paused == control.paused {
+                        self.run.changed.wait_until(&mut inner, due.min(self.run.look_again()));
+                    }
+                    continue;
+                }
+            }
+            if at_once || self.is_time() {
+                if let Err(reason) = self.show(&picture, still || control.steps > 0) {
+                    return End::Source(Some(reason));
+                }
+                still = false;
+            }
+            playback.recycle(picture);
+        }
+    }
+
+    /// Whether the rate that was asked for allows a picture now.
+    fn is_time(&mut self) -> bool {
+        let Some(fps) = self.run.origin.options.fps else { return true };
+        let (now, period) = (Instant::now(), Duration::from_secs_f64(1.0 / fps));
+        // A little early is in time: pictures do not come by the clock.
+        if self.next_at.is_some_and(|next| now + period / 8 < next) {
+            return false;
+        }
+        self.next_at =
+            Some(self.next_at.map_or(now, |next| next.max(now.checked_sub(period).unwrap_or(now))) + period);
+        true
+    }
+
+    /// The first picture of a source is there. Gives whether it is a recording.
+    fn opened(&self, playback: &Playback) -> Option<bool> {
+        let Ok(Told::Facts(facts)) = playback.facts(Instant::now()) else { return None };
+        let early = self.run.opened(facts);
+        self.run.enter(State::Live, None);
+        for (viewer, command) in early {
+            if let Some(viewer) = viewer.upgrade() {
+                viewer.obey_late(command);
+            }
+        }
+        Some(facts.recorded)
+    }
+
+    /// Encodes a picture in the forms that are watched, and gives it to whoever watches.
+    fn show(&mut self, picture: &Picture, at_once: bool) -> Result<(), Reason> {
+        let position_seconds = picture.position_seconds;
+        let mut inner = self.run.inner.lock();
+        inner.shown(position_seconds);
+        if at_once {
+            inner.control.steps = inner.control.steps.saturating_sub(1);
+        }
+        drop(inner);
+        let watched = Form::ALL.map(|form| self.run.is_watched(form));
+        let readers = self.run.readers();
+        if readers.is_empty() && !watched.contains(&true) {
+            // What is kept would be old when the next viewer comes.
+            for form in Form::ALL {
+                self.run.room(form).forget();
+            }
+            return Ok(());
+        }
+        // Pictures are OpenCV's memory.
+        let _inside = exit::enter();
+        let options = &self.run.origin.options;
+        let picture = scaled(picture, &mut self.scratch, options.width, options.height)?;
+        let wants_jpeg =
+            watched.contains(&true) || readers.iter().any(|reader| reader.kind() != Kind::Pixels);
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            empty => empty.insert(Encoder::new()?),
+        };
+        let jpeg = if wants_jpeg { encoder.jpeg(picture, options.quality)? } else { &[] };
+        for form in Form::ALL {
+            if watched[form.index()] {
+                let message = form.message(jpeg, position_seconds, self.number);
+                self.run.room(form).publish(Part::Picture, message);
+            } else {
+                self.run.room(form).forget();
+            }
+        }
+        let mut shared = [None, None, None];
+        for reader in readers {
+            let kind = reader.kind();
+            let item = match &shared[kind as usize] {
+                Some(item) => Item::clone(item),
+                None => match kind {
+                    Kind::Pixels => Item::Pixels(Arc::new(pixels(picture)?)),
+                    Kind::Jpeg => Item::Jpeg(jpeg.into()),
+                    Kind::Base64 => Item::Base64(base64_simd::STANDARD.encode_to_string(jpeg).into()),
+                },
+            };
+            shared[kind as usize].get_or_insert_with(|| item.clone());
+            reader.give(item, position_seconds);
+        }
+        self.number += 1;
+        Ok(())
+    }
+}
+
+/// How long to wait before the source is opened again: between half and all of a bound that doubles with each failure,
+/// so that feeds which lost the same server do not come back all at once.
+fn back_off(failures: u32) -> Duration {
+    let bound = FIRST_BACK_OFF.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_BACK_OFF);
+    let part = u32::try_from(RandomState::new().hash_one(failures) % 512).unwrap_or(0);
+    bound / 2 + bound * part / 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_back_off_grows_from_a_tenth_of_a_second_to_its_bound_and_is_never_the_same() {
+        for (failures, bound) in [(0, 100), (1, 200), (3, 800), (4, 1500), (400, 1500)] {
+            for _ in 0..50 {
+                let wait = back_off(failures);
+                let bound = Duration::from_millis(bound);
+                assert!(bound / 2 <= wait && wait <= bound, "{failures}: {wait:?}");
+            }
+        }
+        let first = back_off(9);
+        assert!((0..50).any(|_| back_off(9) != first));
+    }
+}
