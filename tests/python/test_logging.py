@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,6 +95,11 @@ VIEWS = [
 
 def opens(site: Site, view: str) -> None:
     site.raw(f"/{view}/").close()
+
+
+def stays(site: Site, view: str) -> None:
+    with closing(site.raw(f"/{view}/")) as client:
+        client.receive()
 
 
 def leaves_with_a_close(site: Site) -> None:
@@ -207,7 +213,7 @@ CASES: dict[str, tuple[Row, str, Callable[[Site], None]]] = {
         "refused with 403",
         shakes_hands("echo", Origin="https://evil.example"),
     ),
-    "a broken database": (("dwebsocket", 30), "broke as it was", lambda s: opens(s, "loses_its_database")),
+    "a broken database": (("dwebsocket", 30), "broke as it was", lambda s: stays(s, "loses_its_database")),
     "a server without": (("dwebsocket", 40), "refused with 501: waitress", is_unsupported),
     "a driver that panics": (("dwebsocket", 40), "of 127.0.0.1:9 is lost: why", driver_panics),
     "no HTTP": (("dwebsocket.server", 10), "A request was refused", asks(NO_HTTP)),
