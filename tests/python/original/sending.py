@@ -168,11 +168,12 @@ def _(there, see):
 
 @scenario(decorate=accept_websocket)
 def a_message_is_not_cut_by_that_of_another_thread(request, see):
-    # The large one is far more than the kernel's buffers hold, so it is still going out while the small ones
-    # are sent, and 0.5.12, where nothing guards it, puts some of them in its middle.
+    # The large one is far more than the kernel's buffers hold, and the client reads nothing until the small
+    # ones are being sent: 0.5.12, where nothing guards it, puts some of them in its middle.
     large = threading.Thread(target=request.websocket.send, args=("x" * (32 << 20),))
     large.start()
     request.websocket.wait()
+    a_message_is_not_cut_by_that_of_another_thread.say("small")
     for _ in range(200):
         request.websocket.send("small")
     large.join()
@@ -184,6 +185,7 @@ def _(there, see):
     client = there.open()
     client.wait_readable()
     client.send((TEXT, b"it has begun"))
+    there.hear("small")
     see("first", client.receive(intact=b"x"))
 
 
