@@ -257,13 +257,16 @@ def test_what_is_not_given_back_is_noticed(run, monkeypatch, kept):
 
 
 def test_slow_round_trips_are_noticed(run):
-    def report(p99: float) -> dict[str, Any]:
+    def report(p99: float, late: float = 0.0) -> dict[str, Any]:
         figures = {"count": 1000, "p99": p99}
-        return {"periods": {"whole": figures}, "late": {"p99": 0.1, "p100": 0.2}, "faults": []}
+        return {"periods": {"whole": figures}, "late": {"p99": late, "p100": late}, "faults": []}
 
     assert run.faults_of_neighbours(report(99.9)) == []
     [fault] = run.faults_of_neighbours(report(100.0))
     assert "100.0 ms, not below 100" in fault
+    # What the clients themselves were late is not the server's fault.
+    assert run.faults_of_neighbours(report(149.9, late=50.0)) == []
+    assert run.faults_of_neighbours(report(150.0, late=50.0)) != []
 
 
 def test_a_table_that_is_not_up_to_date_is_noticed(run):
