@@ -21,7 +21,6 @@ class Succession:
     """What the arbiter notes for its workers."""
 
     def __init__(self) -> None:
-        self.process = os.getpid()
         self._memory = mmap.mmap(-1, _NOTES.size)
         self._config: Any = None
         # A new binary is told so by the one before it, which takes over again when the new one is stopped.
@@ -80,14 +79,3 @@ def _lives(process: int) -> bool:
         # The workers may run as another user than their arbiters.
         pass
     return True
-
-
-_current: Succession | None = None
-
-
-def of_this_arbiter() -> Succession:
-    """The one of this process, made at the first call. To be called by the arbiter."""
-    global _current  # noqa: PLW0603 -- an arbiter is a process
-    if _current is None or _current.process != os.getpid():
-        _current = Succession()
-    return _current

@@ -7,7 +7,6 @@ private key. A new certificate that cannot be used does not end a service that h
 
 from __future__ import annotations
 
-import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,6 @@ class Certificate:
     """What the arbiter of this process has read last."""
 
     def __init__(self) -> None:
-        self.process = os.getpid()
         self._config: Any = None
         self._tls: _core.Tls | None = None
 
@@ -71,14 +69,3 @@ class Certificate:
                 kept = "The one before it stays in use until the next reload." if self._tls else ""
                 log.error("The certificate cannot be used: %s. %s", error, kept)
         return self._tls
-
-
-_current: Certificate | None = None
-
-
-def of_this_arbiter() -> Certificate:
-    """The one of this process, made at the first call. To be called by the arbiter."""
-    global _current  # noqa: PLW0603 -- an arbiter is a process
-    if _current is None or _current.process != os.getpid():
-        _current = Certificate()
-    return _current

@@ -14,8 +14,10 @@ from gunicorn import SERVER_SOFTWARE
 from gunicorn.workers.base import Worker as BaseWorker
 
 from .. import conf
-from . import log, options, succession, tls
+from . import arbiter, log, options
 from .application import Application
+from .succession import Succession
+from .tls import Certificate
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -45,9 +47,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     def __init__(self, age: int, *arguments: Any, **keywords: Any) -> None:
         super().__init__(age, *arguments, **keywords)
-        self._succession = succession.of_this_arbiter()
+        self._succession = arbiter.kept(Succession)
         self._succession.worker_comes(self.cfg, age)
-        self._tls = tls.of_this_arbiter().current(self.cfg, self.log)
+        self._tls = arbiter.kept(Certificate).current(self.cfg, self.log)
         self._numbers = itertools.count(1)
         self._told = False
         self._haste = False
@@ -62,7 +64,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         if refusal := options.refusal(cfg):
             raise RuntimeError(refusal)
         try:
-            tls.of_this_arbiter().begin(cfg)
+            arbiter.kept(Certificate).begin(cfg)
         except ValueError as error:
             raise RuntimeError(f"The certificate cannot be used: {error}.") from error
         for name in options.ignored(cfg):
