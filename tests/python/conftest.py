@@ -20,6 +20,7 @@ from django.conf import settings
 
 pytest_plugins = [
     *("browser", "projects", "demo", "serving", "sockets", "sites", "foreign", "gunicorns", "postgres"),
+    "watching",
 ]
 
 GRACE_SECONDS = 5.0

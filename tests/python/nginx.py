@@ -49,6 +49,23 @@ def snippet(replacements: dict[str, str]) -> str:
     return text
 
 
+def program() -> str:
+    """nginx; skips the test where there is none."""
+    found = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        pytest.skip("needs the Debian package nginx-light")
+    return found
+
+
+def configure(folder: Path, servers: str) -> Path:
+    """Writes a configuration that keeps everything in the folder; gives its file."""
+    # Its workers are nobody's otherwise, who may not look into the folders of a test.
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(FRAME.format(folder=folder, user=user, servers=servers))
+    return configuration
+
+
 class Nginx(Running):
     """nginx in front of a gunicorn.
 
@@ -57,24 +74,14 @@ class Nginx(Running):
     """
 
     def __init__(self, folder: Path, replacements: dict[str, str]) -> None:
-        program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
-        if program is None:
-            pytest.skip("needs the Debian package nginx-light")
+        command = [program(), "-e", "stderr", "-p", str(folder), "-c"]
         self.folder = folder
         self.clients = ExitStack()
-        # Its workers are nobody's otherwise, who may not look into the folders of a test.
-        user = "user root;" if os.geteuid() == 0 else ""
         # A port found free may be taken before nginx has it; then nginx ends, and another is tried.
         for _ in range(5):
             port = free_port()
             servers = snippet({"listen 443 ssl": f"listen 127.0.0.1:{port} ssl", **replacements})
-            configuration = folder / "nginx.conf"
-            configuration.write_text(FRAME.format(folder=folder, user=user, servers=servers))
-            super().__init__(
-                [program, "-e", "stderr", "-p", str(folder), "-c", str(configuration)],
-                folder,
-                dict(os.environ),
-            )
+            super().__init__([*command, str(configure(folder, servers))], folder, dict(os.environ))
             self.host, self.port, self.url = "127.0.0.1", port, f"https://127.0.0.1:{port}"
             if self._has_started():
                 return

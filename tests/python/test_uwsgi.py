@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import signal
 import socket
 import ssl
@@ -27,6 +26,7 @@ from foreign import (
     end_of,
     read_exactly,
 )
+from nginx import configure, program
 from projects import Project, Running, free_port
 from sites import refusal_of
 from sockets import PATIENCE, TEXT, masked, until
@@ -40,23 +40,10 @@ HANDSHAKE = (
     b"GET /echo/ HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-NGINX_CONFIGURATION = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen unix:{folder}/nginx.socket;
-        location / {{ include /etc/nginx/uwsgi_params; uwsgi_pass 127.0.0.1:{port}; }}
-    }}
+NGINX_SERVER = """
+server {{
+    listen unix:{folder}/nginx.socket;
+    location / {{ include /etc/nginx/uwsgi_params; uwsgi_pass 127.0.0.1:{port}; }}
 }}
 """
 PUSH = """
@@ -195,11 +182,10 @@ def test_sockets_leave_no_descriptor_behind(serve_with: Start) -> None:
 
 
 def nginx(project: Project, port: int, folder: Path) -> Running:
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if program is None or not Path("/etc/nginx/uwsgi_params").exists():
+    if not Path("/etc/nginx/uwsgi_params").exists():
         pytest.skip("needs the Debian package nginx-light")
-    configuration = project.write("nginx.conf", NGINX_CONFIGURATION.format(folder=folder, port=port))
-    return Running([program, "-c", str(configuration), "-p", str(folder)], folder, project._environ())
+    configuration = configure(folder, NGINX_SERVER.format(folder=folder, port=port))
+    return Running([program(), "-c", str(configuration), "-p", str(folder)], folder, project._environ())
 
 
 def test_nginx_passes_sockets_to_the_uwsgi_protocol(

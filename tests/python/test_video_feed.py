@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,20 +15,12 @@ from rtmp import SAMPLE
 from serving import PATIENCE
 from sockets import Sockets, until
 from test_websocket import Handshake
-from watching import captures, frame, message, state, threads
+from watching import captures, feed, frame, message, state, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
 
-@pytest.fixture(autouse=True)
-def nothing_runs_on() -> Iterator[None]:
-    """Feeds of these tests linger for a moment only, and then their threads are gone."""
-    yield
-    until(lambda: threads("video-feed") == threads("video-capture") == 0)
-
-
-def feed(source: object = SAMPLE, **options: object) -> Feed:
-    return Feed(source, **{"linger_seconds": 0.1} | options)
+pytestmark = pytest.mark.usefixtures("no_feed_runs_on")
 
 
 def test_the_frames_of_a_file_come_as_json_with_position_and_number(sockets: Sockets) -> None:

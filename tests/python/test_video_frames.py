@@ -14,20 +14,12 @@ from dwebsocket.video import Feed, VideoError
 from rtmp import SAMPLE
 from serving import PATIENCE
 from sockets import Sockets, until
-from watching import frame, jpeg_of, state, threads
+from watching import feed, frame, jpeg_of, state, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
 
-@pytest.fixture(autouse=True)
-def nothing_runs_on() -> Iterator[None]:
-    """Feeds of these tests linger for a moment only, and then their threads are gone."""
-    yield
-    until(lambda: threads("video-feed") == threads("video-capture") == 0)
-
-
-def feed(source: object = SAMPLE, **options: object) -> Feed:
-    return Feed(source, **{"linger_seconds": 0.1} | options)
+pytestmark = pytest.mark.usefixtures("no_feed_runs_on")
 
 
 def test_frames_gives_jpegs_and_base64_of_a_recording() -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 from clip import refused_port, silent_server, url_of
-from dwebsocket.video import Feed, VideoError, video_img_base64
+from dwebsocket.video import VideoError, video_img_base64
 from rtmp import RtmpServer, patient_rtmp_server, rtmp_server
 from serving import PATIENCE
 from sockets import Sockets, until
-from watching import frame, message, state, threads
+from watching import feed, frame, message, state, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
@@ -25,10 +25,6 @@ def quick_probing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|analyzeduration;1000000")
     yield
     until(lambda: threads("video-feed") == 0)
-
-
-def feed(source: object, **options: object) -> Feed:
-    return Feed(source, **{"linger_seconds": 0.1} | options)
 
 
 def test_viewers_and_readers_of_a_stream_share_one_connection_to_it(

@@ -1,4 +1,4 @@
-"""What a client of a feed sees."""
+"""Feeds, and what their clients see."""
 
 from __future__ import annotations
 
@@ -6,12 +6,28 @@ import base64
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from clip import jpeg_size
+from dwebsocket.video import Feed
+from rtmp import SAMPLE
 from serving import PATIENCE
+from sockets import until
+
+
+@pytest.fixture
+def no_feed_runs_on() -> Iterator[None]:
+    """The feeds of the test are gone after it, as those of `feed` soon are, and their threads with them."""
+    yield
+    until(lambda: threads("video-feed") == threads("video-capture") == 0)
+
+
+def feed(source: object = SAMPLE, **options: object) -> Feed:
+    """A feed that lingers for a moment only."""
+    return Feed(source, **{"linger_seconds": 0.1} | options)
 
 
 def frame(client: Any) -> dict[str, Any]:
