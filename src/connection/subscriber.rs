@@ -28,15 +28,13 @@ impl Connection {
 
 impl Subscriber {
     fn open(shared: Arc<Shared>, audience: &Arc<Audience>) -> Option<Self> {
-        let tally = Arc::<SlotTally>::default();
-        let number = shared.slots().open(audience, &tally)?;
-        let subscriber = Self { shared, number, tally };
-        // The driver closes the slots after the outbox: one that it missed, because there were none yet, is closed here.
-        if subscriber.shared.outbox.is_closed() {
-            subscriber.shared.close_slots();
+        // The driver closes the slots for good, but only once it has seen that the outbox is closed.
+        if shared.outbox.is_closed() {
             return None;
         }
-        Some(subscriber)
+        let tally = Arc::<SlotTally>::default();
+        let number = shared.slots().open(audience, &tally)?;
+        Some(Self { shared, number, tally })
     }
 
     /// Opens another slot of the same connection, as [`Connection::subscriber`].

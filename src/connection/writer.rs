@@ -39,7 +39,8 @@ pub(super) enum Wrote {
 }
 
 /// Writes what is queued, oldest first, and the newest of the slots in turns with it; control frames before the next batch
-/// of messages. Beside the outbox it holds one batch: at most 64 KiB, or one longer frame, or what one slot held. It holds no buffer while nothing is queued.
+/// of messages. Beside the outbox it holds one batch: at most 64 KiB, or one longer frame, or what one slot held. It holds
+/// no buffer while nothing is queued.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     pongs: VecDeque<Bytes>,

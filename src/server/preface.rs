@@ -66,7 +66,7 @@ pub(super) async fn pass(
         return Some(Begun { stream: Stream::Plain(socket), early: Bytes::new(), peer, proxied: None });
     }
     // On the heap: it is gone before a connection lives long, and a plain one has none.
-    let begun = Box::pin(time::timeout(host.config.header_timeout, begin(&host.preface, socket, link)));
+    let begun = Box::pin(time::timeout(host.config.header_timeout, begin(&host.preface, socket, peer, link)));
     let outcome = tokio::select! {
         biased;
         outcome = begun => outcome,
@@ -91,8 +91,12 @@ pub(super) async fn pass(
     None
 }
 
-async fn begin(preface: &Preface, mut socket: Socket, link: &Arc<Link>) -> Result<Begun, Failure> {
-    let peer = socket.peer();
+async fn begin(
+    preface: &Preface,
+    mut socket: Socket,
+    peer: Option<SocketAddr>,
+    link: &Arc<Link>,
+) -> Result<Begun, Failure> {
     let (addresses, early) = match &preface.proxy {
         Some(protocol) if protocol.trusts(peer) => {
             proxy::read(&mut socket, protocol.versions, || link.hear()).await.map_err(Failure::Proxy)?

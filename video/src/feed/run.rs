@@ -183,8 +183,7 @@ impl Run {
     }
 
     /// Whether nobody has watched for as long as the source stays open for the next viewer. Then the run is over, and takes
-    /// nobody. Under the lock, so that
-    /// whoever joins comes before, and keeps it going, or after, and begins another.
+    /// nobody. Under the lock, so that whoever joins comes before, and keeps it going, or after, and begins another.
     pub(super) fn is_deserted(&self, inner: &mut Inner) -> bool {
         // A source that is lost is not looked for on behalf of nobody.
         let linger = if inner.state == State::Lost { Duration::ZERO } else { self.origin.options.linger };
