@@ -45,6 +45,11 @@ class Caller:
         self._raises = 0
         self._raised_by = 0
 
+    def begins_a_request(self) -> None:
+        """Threads are reused: what this one accepted or polled for an earlier request is no longer its own."""
+        self.token = None
+        self.did_something()
+
     def did_something(self) -> None:
         """A message was taken or sent: the caller is not spinning."""
         self._polls = 0
@@ -91,8 +96,7 @@ def caller() -> Caller:
 
 
 def _a_request_starts(**_: object) -> None:
-    # Threads are reused: what the thread accepted for an earlier request is no longer its own.
-    caller().token = None
+    caller().begins_a_request()
 
 
 request_started.connect(_a_request_starts, dispatch_uid="dwebsocket.threads")
