@@ -40,7 +40,9 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use self::{admission::Admission, http::Host, shutdown::Stage, socket::Socket, sockets::Registry};
+use self::{
+    admission::Admission, arenas::Trimmer, http::Host, shutdown::Stage, socket::Socket, sockets::Registry,
+};
 pub use self::{
     app::{App, Exchange},
     body::{BodyError, RequestBody},
@@ -96,20 +98,24 @@ impl Server {
         let (accepting, _) = watch::channel(true);
         let (stage, _) = watch::channel(Stage::Open);
         let tally = Arc::new(Tally::default());
+        let trimmer = Arc::new(Trimmer::default());
         for listener in listeners {
             let (host, tally, stage) = (host.clone(), Arc::clone(&tally), stage.clone());
             let (admission, notices) = (Arc::clone(&admission), Arc::clone(notices));
             let accepting = accepting.subscribe();
-            let counted = Counted::new(&tally, |open| &mut open.listeners);
+            let (counted, trimmer) = (Counted::new(&tally, |open| &mut open.listeners), Arc::clone(&trimmer));
             runtime.spawn(async move {
                 let serve = |socket: Socket| {
                     let Some((socket, admitted)) = admission.admit(socket) else { return };
                     let counted = Counted::new(&tally, |open| &mut open.connections);
                     let served = http::serve(host.clone(), socket, stage.subscribe());
+                    let trimmer = Arc::clone(&trimmer);
+                    trimmer.note();
                     // A panic ends this task alone; unwinding drops the count with it.
                     tokio::spawn(async move {
                         served.await;
                         drop((counted, admitted));
+                        trimmer.note();
                     });
                 };
                 let failed = || {

@@ -1,4 +1,4 @@
-"""How many arenas malloc has for the threads of views."""
+"""How many arenas malloc has for the threads of views, and that what they free goes back to the system."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from projects import Project
+from sockets import until
 
 THREADS = 24
 VIEWS = f"""
@@ -29,6 +30,25 @@ def arenas(request):
         libc.malloc_info(0, stream)
         libc.fclose(stream)
         return HttpResponse(len(ElementTree.parse(told.name).findall("heap")))
+"""
+
+# Pieces of 8 KiB come from malloc itself; every sixteenth stays, so that no end of an arena becomes free.
+PINNING = """
+from django.http import HttpResponse
+
+held = []
+
+def allocate(request):
+    pieces = [bytearray(8192) for _ in range(16384)]
+    held.extend(pieces[::16])
+    return HttpResponse(resident())
+
+def look(request):
+    return HttpResponse(resident())
+
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) >> 10
 """
 
 pytestmark = pytest.mark.skipif(
@@ -61,3 +81,13 @@ def test_the_environment_says_how_many(
 ) -> None:
     monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
     assert most_arenas(project, **environ) == 5
+
+
+def test_what_views_have_freed_goes_back_to_the_system(project: Project) -> None:
+    project.write("views.py", PINNING)
+    project.urls('path("allocate/", views.allocate), path("look/", views.look)')
+    running = project.run()
+    before, full = (int(running.get(path)[1]) for path in ("/look/", "/allocate/"))
+    assert full - before > 120
+    # Of 128 MiB 8 are still in use.
+    until(lambda: int(running.get("/look/")[1]) - before < 32)
