@@ -12,7 +12,7 @@
 use std::ffi::{CStr, c_void};
 
 /// The version of the layout and the meaning of the table. Anything that changes either makes it another.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The name of the capsule, which is also where it is found.
 pub const CAPSULE_NAME: &CStr = c"dwebsocket._core._feed_api";
@@ -20,13 +20,20 @@ pub const CAPSULE_NAME: &CStr = c"dwebsocket._core._feed_api";
 /// Bytes in front of a message's payload into which the core writes the header of its frame.
 pub const HEADER_ROOM: usize = 10;
 
-/// [`FeedApi::publish`] and [`FeedApi::tell`]: one of a series, of which only the newest counts.
+/// [`FeedApi::new_room`]: only the newest message of the series counts; it replaces those that wait for a client.
+pub const NEWEST: u8 = 0;
+
+/// [`FeedApi::new_room`]: the series comes in groups, each to be understood as a whole. A client is left out of what it is too
+/// slow for, and goes on with the start of the next group.
+pub const GROUPS: u8 = 1;
+
+/// [`FeedApi::publish`] and [`FeedApi::tell`]: one of the series.
 pub const CONTENT: u8 = 0;
 
 /// [`FeedApi::publish`] and [`FeedApi::tell`]: says something about the series; replaced by the next notice only.
 pub const NOTICE: u8 = 1;
 
-/// A room of the core whose members always get the newest message.
+/// A room of the core whose members are never waited for.
 #[repr(C)]
 pub struct Room {
     opaque: [u8; 0],
@@ -59,7 +66,7 @@ pub struct Message {
 pub struct Counts {
     /// Messages sent.
     pub sent: u64,
-    /// Messages that a newer one replaced before they could be sent.
+    /// Messages that were replaced or dropped before they could be sent.
     pub skipped: u64,
 }
 
@@ -68,13 +75,19 @@ pub struct Counts {
 pub struct FeedApi {
     /// [`VERSION`] of the core.
     pub version: u32,
-    /// A new room without members.
-    pub new_room: unsafe extern "C" fn() -> *mut Room,
+    /// A new room without members, [`NEWEST`] or [`GROUPS`].
+    pub new_room: unsafe extern "C" fn(policy: u8) -> *mut Room,
     /// Gives a room back; its subscriptions keep what they need of it.
     pub drop_room: unsafe extern "C" fn(room: *mut Room),
     /// Gives a message to every member, and to whoever joins before the next one. `part`: [`CONTENT`] or [`NOTICE`].
     pub publish: unsafe extern "C" fn(room: *const Room, part: u8, message: Message),
-    /// Keeps no content for whoever joins, until the next message; the notice stays.
+    /// Starts a group with its first message. Who takes the series up with it gets the messages of the header before it:
+    /// `headers` of them at `header`, which are taken over as `first` is. To a [`NEWEST`] room `first` is content, and the
+    /// header nothing.
+    pub start:
+        unsafe extern "C" fn(room: *const Room, header: *const Message, headers: usize, first: Message),
+    /// Keeps no content for whoever joins, until the next message or group; the notice stays. The next group does not go on
+    /// with the one before, so every member gets its header.
     pub forget: unsafe extern "C" fn(room: *const Room),
     /// Connections in a room.
     pub members: unsafe extern "C" fn(room: *const Room) -> usize,
@@ -90,7 +103,8 @@ pub struct FeedApi {
     pub drop_subscription: unsafe extern "C" fn(subscription: *mut Subscription),
     /// Gives a message to one member alone, as `publish`.
     pub tell: unsafe extern "C" fn(subscription: *const Subscription, part: u8, message: Message),
-    /// 1: content passes it by from now on, notices do not. 0: it gets content again, the newest at once.
+    /// 1: content passes it by from now on, notices do not. 0: it gets content again, the newest or the group so far
+    /// at once.
     pub pause: unsafe extern "C" fn(subscription: *const Subscription, paused: u8),
     /// What became of the content so far.
     pub counts: unsafe extern "C" fn(subscription: *const Subscription) -> Counts,

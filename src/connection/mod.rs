@@ -8,6 +8,7 @@ mod clock;
 mod compression;
 #[cfg(not(loom))]
 mod driver;
+pub mod groups;
 #[cfg(not(loom))]
 mod handle;
 pub mod mailbox;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     handle::Connection,
     shared::Shared,
-    slots::{Audience, Part, Put, SlotTally},
+    slots::{Audience, Part, Policy, Put, SlotTally},
 };
 
 /// One slot of a connection; cheap to clone. It does not keep the connection open, and dropping it does not close the
@@ -21,30 +21,40 @@ pub struct Subscriber {
 
 impl Connection {
     /// Opens a slot that is counted in `audience`; `None`: the connection is closing or closed.
-    pub fn subscriber(&self, audience: &Arc<Audience>) -> Option<Subscriber> {
-        Subscriber::open(self.share(), audience)
+    pub fn subscriber(&self, policy: Policy, audience: &Arc<Audience>) -> Option<Subscriber> {
+        Subscriber::open(self.share(), policy, audience)
     }
 }
 
 impl Subscriber {
-    fn open(shared: Arc<Shared>, audience: &Arc<Audience>) -> Option<Self> {
+    fn open(shared: Arc<Shared>, policy: Policy, audience: &Arc<Audience>) -> Option<Self> {
         // The driver closes the slots for good, but only once it has seen that the outbox is closed.
         if shared.outbox.is_closed() {
             return None;
         }
         let tally = Arc::<SlotTally>::default();
-        let number = shared.slots().open(audience, &tally)?;
+        let number = shared.slots().open(policy, audience, &tally)?;
         Some(Self { shared, number, tally })
     }
 
     /// Opens another slot of the same connection, as [`Connection::subscriber`].
-    pub fn another(&self, audience: &Arc<Audience>) -> Option<Self> {
-        Self::open(Arc::clone(&self.shared), audience)
+    pub fn another(&self, policy: Policy, audience: &Arc<Audience>) -> Option<Self> {
+        Self::open(Arc::clone(&self.shared), policy, audience)
     }
 
     /// Puts an encoded frame into the slot; after [`Put::New`], [`Subscriber::wake`] has to be called. Never waits.
     pub fn put(&self, part: Part, frame: Bytes) -> Put {
         self.shared.slots().put(self.number, part, frame)
+    }
+
+    /// Starts a group in the slot, as [`Slots::start`](super::slots::Slots::start); otherwise as [`Subscriber::put`].
+    pub fn start(&self, header: &[Bytes], first: Bytes) -> Put {
+        self.shared.slots().start(self.number, header, first)
+    }
+
+    /// The next group does not go on with the one before.
+    pub fn cut(&self) {
+        self.shared.slots().cut(self.number);
     }
 
     /// Lets the writer look at the slot. To be called with no lock held.
@@ -57,12 +67,18 @@ impl Subscriber {
         self.shared.slots().pause(self.number, paused)
     }
 
-    /// Closes the slot. A notice that waits in it, and content that came before that, is queued if there is room; the rest
-    /// is dropped. A second call does nothing.
+    /// Closes the slot. A notice that waits in it, and content that came before that, is queued as far as there is room; the
+    /// rest is dropped. A second call does nothing.
     pub fn close(&self) {
-        for (_, frame) in self.shared.slots().close(self.number).into_messages() {
-            if let Ok(size) = self.shared.put_now(frame) {
-                self.shared.tally.sent(true, size);
+        let mut has_room = true;
+        for (part, frame) in self.shared.slots().close(self.number) {
+            // Content behind some that found no room may not be understood without it; a notice is.
+            if !has_room && part == Part::Content {
+                continue;
+            }
+            match self.shared.put_now(frame) {
+                Ok(size) => self.shared.tally.sent(true, size),
+                Err(_) => has_room = false,
             }
         }
     }

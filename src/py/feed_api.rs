@@ -11,13 +11,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use feed_api::{CAPSULE_NAME, Counts, FeedApi, HEADER_ROOM, Message, NOTICE, VERSION};
+use feed_api::{CAPSULE_NAME, Counts, FeedApi, GROUPS, HEADER_ROOM, Message, NOTICE, VERSION};
 use pyo3::{ffi, prelude::*, types::PyCapsule};
 
 use super::websocket::PyConnection;
 use crate::{
-    connection::slots::Part,
-    rooms::{NewestRoom, Subscription},
+    connection::slots::{Part, Policy},
+    rooms::{Room, Subscription},
     wire::{frame, message::Kind},
 };
 
@@ -28,6 +28,7 @@ static TABLE: FeedApi = FeedApi {
     new_room,
     drop_room,
     publish,
+    start,
     forget,
     members,
     watching,
@@ -51,7 +52,7 @@ pub(super) fn capsule(py: Python<'_>) -> PyResult<Bound<'_, PyCapsule>> {
 
 /// Runs what must not unwind into the other extension. A panic has been reported by the hook, and gives `otherwise`.
 fn guarded<T>(otherwise: T, function: impl FnOnce() -> T) -> T {
-    // What a panic leaves behind is a room, whose lock does not poison and whose state is a list and two messages.
+    // What a panic leaves behind is a room, whose lock does not poison and whose state is lists and messages.
     catch_unwind(AssertUnwindSafe(function)).unwrap_or(otherwise)
 }
 
@@ -107,7 +108,7 @@ fn part(part: u8) -> Part {
 
 /// # Safety
 /// The pointer came from [`new_room`] and was not dropped.
-unsafe fn room<'a>(room: *const feed_api::Room) -> &'a Arc<NewestRoom> {
+unsafe fn room<'a>(room: *const feed_api::Room) -> &'a Arc<Room> {
     // SAFETY: that is what `new_room` gives out.
     unsafe { &*room.cast() }
 }
@@ -121,13 +122,14 @@ unsafe fn subscription<'a>(subscription: *const feed_api::Subscription) -> &'a S
 
 // Each of the following is called as `FeedApi` demands.
 
-unsafe extern "C" fn new_room() -> *mut feed_api::Room {
-    guarded(null_mut(), || Box::into_raw(Box::new(Arc::<NewestRoom>::default())).cast())
+unsafe extern "C" fn new_room(policy: u8) -> *mut feed_api::Room {
+    let policy = if policy == GROUPS { Policy::Groups } else { Policy::Newest };
+    guarded(null_mut(), || Box::into_raw(Box::new(Arc::new(Room::new(policy)))).cast())
 }
 
 unsafe extern "C" fn drop_room(room: *mut feed_api::Room) {
     // SAFETY: it came from `new_room`, and is not used again.
-    guarded((), || drop(unsafe { Box::from_raw(room.cast::<Arc<NewestRoom>>()) }));
+    guarded((), || drop(unsafe { Box::from_raw(room.cast::<Arc<Room>>()) }));
 }
 
 unsafe extern "C" fn publish(target: *const feed_api::Room, kind: u8, message: Message) {
@@ -136,6 +138,26 @@ unsafe extern "C" fn publish(target: *const feed_api::Room, kind: u8, message: M
         let (room, frame) = unsafe { (room(target), framed(&message)) };
         if let Some(frame) = frame {
             room.publish(part(kind), &frame);
+        }
+    });
+}
+
+unsafe extern "C" fn start(
+    target: *const feed_api::Room,
+    header: *const Message,
+    headers: usize,
+    first: Message,
+) {
+    guarded((), || {
+        // SAFETY: as the table demands; an empty slice may be behind any pointer, null included, which a slice may not.
+        let header = if headers == 0 { &[] } else { unsafe { slice::from_raw_parts(header, headers) } };
+        // SAFETY: as the table demands; each is looked at once.
+        let (room, header, first) = unsafe {
+            let header: Vec<_> = header.iter().filter_map(|message| framed(message)).collect();
+            (room(target), header, framed(&first))
+        };
+        if let Some(first) = first {
+            room.start(&header, &first);
         }
     });
 }

@@ -1,5 +1,5 @@
 //! Connections that receive the same messages.
 
-mod newest;
+mod room;
 
-pub use newest::{NewestRoom, Subscription};
+pub use room::{Room, Subscription};

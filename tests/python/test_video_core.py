@@ -37,7 +37,7 @@ def test_the_two_extensions_of_one_release_fit_together() -> None:
 
 def test_a_core_of_another_version_is_refused_before_anything_of_it_is_used() -> None:
     done = run_python(_IMPORT.format(change=_OTHER_VERSION.format(name=_NAME)))
-    assert "do not fit together: the core's table of rooms is of version 999, not 1" in done.stdout
+    assert "do not fit together: the core's table of rooms is of version 999, not 2" in done.stdout
     assert "Install both in the same version" in done.stdout
     assert (done.returncode, done.stderr) == (0, "")
 

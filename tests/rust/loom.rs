@@ -11,7 +11,7 @@ use std::{collections::VecDeque, task::Poll};
 use bytes::Bytes;
 use dwebsocket::connection::{
     mailbox::{Mailbox, PutError, TakeError},
-    slots::{Audience, Part, Put, SlotTally, Slots},
+    slots::{Audience, Part, Policy, Put, SlotTally, Slots},
     turnstile::Turnstile,
 };
 use loom::{
@@ -207,7 +207,7 @@ fn a_writer_sees_the_newest_of_a_slot_whenever_it_is_put() {
     model(|| {
         let (outbox, slots) = (Arc::new(Mailbox::<Bytes>::new(2, 100)), Arc::new(Slots::default()));
         let (audience, tally) = (Arc::<Audience>::default(), Arc::<SlotTally>::default());
-        let number = slots.open(&audience, &tally).unwrap();
+        let number = slots.open(Policy::Newest, &audience, &tally).unwrap();
         let publisher = thread::spawn({
             let (outbox, slots) = (Arc::clone(&outbox), Arc::clone(&slots));
             move || {
@@ -237,6 +237,40 @@ fn a_writer_sees_the_newest_of_a_slot_whenever_it_is_put() {
         assert_eq!(tally.sent() + tally.skipped(), 2);
         assert_eq!(tally.sent(), if tally.skipped() == 0 { 2 } else { 1 });
         assert!(taken >= 1);
+    });
+}
+
+#[test]
+fn a_writer_gets_every_message_of_a_group() {
+    model(|| {
+        let (outbox, slots) = (Arc::new(Mailbox::<Bytes>::new(2, 100)), Arc::new(Slots::default()));
+        let (audience, tally) = (Arc::<Audience>::default(), Arc::<SlotTally>::default());
+        let number = slots.open(Policy::Groups, &audience, &tally).unwrap();
+        let publisher = thread::spawn({
+            let (outbox, slots) = (Arc::clone(&outbox), Arc::clone(&slots));
+            move || {
+                if slots.start(number, &[piece("header")], piece("one")) == Put::New {
+                    outbox.nudge();
+                }
+                if slots.put(number, Part::Content, piece("two")) == Put::New {
+                    outbox.nudge();
+                }
+            }
+        });
+        let mut frames = VecDeque::new();
+        block_on(std::future::poll_fn(|context| {
+            while frames.len() < 3 {
+                if outbox.poll_take_many(context, &mut frames, 10, 100).is_pending()
+                    && !slots.take(&mut frames)
+                {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(())
+        }));
+        publisher.join().unwrap();
+        assert_eq!(frames, ["header", "one", "two"].map(piece));
+        assert_eq!((tally.sent(), tally.skipped()), (2, 0));
     });
 }
 

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod connection;
+mod groups;
 mod properties;
 mod rooms;
 mod server;

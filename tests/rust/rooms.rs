@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dwebsocket::{
-    connection::{Connection, Patience, slots::Part},
-    rooms::{NewestRoom, Subscription},
+    connection::{
+        Connection, Patience,
+        slots::{Part, Policy},
+    },
+    rooms::{Room, Subscription},
     wire::{frame::encode_message, message::Kind},
 };
 use tokio::io::{AsyncReadExt, DuplexStream};
@@ -38,7 +41,7 @@ async fn unstick(peer: &mut DuplexStream) {
 
 #[tokio::test]
 async fn every_member_gets_what_is_published_and_shares_its_bytes() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (one, mut first, _task) = piped(config(|_| ()), 1024);
     let (two, mut second, _other_task) = piped(config(|_| ()), 1024);
     let subscriptions = [room.join(&one).unwrap(), room.join(&two).unwrap()];
@@ -56,7 +59,7 @@ async fn every_member_gets_what_is_published_and_shares_its_bytes() {
 
 #[tokio::test]
 async fn a_slow_member_skips_to_the_newest_and_holds_nobody_up() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (slow, mut slow_peer) = stuck().await;
     let (fast, mut fast_peer, _task) = piped(config(|_| ()), 1024);
     let (slow_one, fast_one) = (room.join(&slow).unwrap(), room.join(&fast).unwrap());
@@ -73,7 +76,7 @@ async fn a_slow_member_skips_to_the_newest_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn queued_messages_keep_their_order_and_take_turns_with_the_newest() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer) = stuck().await;
     let _subscription = room.join(&connection).unwrap();
     room.publish(Part::Content, &text("x"));
@@ -104,7 +107,7 @@ async fn queued_messages_keep_their_order_and_take_turns_with_the_newest() {
 
 #[tokio::test]
 async fn a_flood_of_the_newest_does_not_starve_the_queue() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer) = stuck().await;
     let subscriptions: Vec<_> = (0..8).map(|_| room.join(&connection).unwrap()).collect();
     room.publish(Part::Content, &text("x"));
@@ -119,7 +122,7 @@ async fn a_flood_of_the_newest_does_not_starve_the_queue() {
 
 #[tokio::test]
 async fn a_notice_outlives_content_and_keeps_its_place() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer) = stuck().await;
     let subscription = room.join(&connection).unwrap();
     for (part, message) in [
@@ -141,14 +144,14 @@ async fn a_notice_outlives_content_and_keeps_its_place() {
 
 #[tokio::test]
 async fn who_joins_gets_what_the_room_keeps() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     room.publish(Part::Notice, &text("live"));
     room.publish(Part::Content, &text("1"));
     let (connection, mut peer, _task) = piped(config(|_| ()), 1024);
     let subscription = room.join(&connection).unwrap();
     expect_bytes(&mut peer, b"\x81\x04live\x81\x011").await;
     room.forget();
-    let other = Arc::new(NewestRoom::default());
+    let other = Arc::new(Room::new(Policy::Newest));
     other.publish(Part::Content, &text("2"));
     let _there = other.join_too(&subscription).unwrap();
     expect_bytes(&mut peer, b"\x81\x012").await;
@@ -159,7 +162,7 @@ async fn who_joins_gets_what_the_room_keeps() {
 
 #[tokio::test]
 async fn a_paused_member_gets_notices_and_then_the_newest() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer, _task) = piped(config(|_| ()), 1024);
     let subscription = room.join(&connection).unwrap();
     subscription.pause(true);
@@ -179,7 +182,7 @@ async fn a_paused_member_gets_notices_and_then_the_newest() {
 
 #[tokio::test]
 async fn what_is_told_to_one_member_reaches_no_other() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (one, mut first, _task) = piped(config(|_| ()), 1024);
     let (two, mut second, _other_task) = piped(config(|_| ()), 1024);
     let (subscription, _other) = (room.join(&one).unwrap(), room.join(&two).unwrap());
@@ -191,13 +194,13 @@ async fn what_is_told_to_one_member_reaches_no_other() {
 
 #[tokio::test]
 async fn who_leaves_gets_the_notice_that_waits_and_what_came_before_it() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer) = stuck().await;
     let subscription = room.join(&connection).unwrap();
     room.publish(Part::Content, &text("last"));
     room.publish(Part::Notice, &text("ended"));
     drop(subscription);
-    let other = Arc::new(NewestRoom::default());
+    let other = Arc::new(Room::new(Policy::Newest));
     let subscription = other.join(&connection).unwrap();
     other.publish(Part::Content, &text("more"));
     drop(subscription);
@@ -210,7 +213,7 @@ async fn who_leaves_gets_the_notice_that_waits_and_what_came_before_it() {
 
 #[tokio::test]
 async fn a_connection_that_ends_leaves_its_rooms_though_nothing_is_published() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let left = async || {
         while room.members() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -243,7 +246,7 @@ async fn a_connection_that_ends_leaves_its_rooms_though_nothing_is_published() {
 
 #[tokio::test]
 async fn a_connection_that_is_closing_cannot_join() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, _driver) = opened(config(|_| ()));
     connection.close(1000, "");
     assert!(room.join(&connection).is_none());
@@ -255,7 +258,7 @@ async fn a_connection_that_is_closing_cannot_join() {
 
 #[tokio::test]
 async fn a_subscription_does_not_keep_its_connection_open() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer, _task) = piped(config(|_| ()), 1024);
     let _subscription = room.join(&connection).unwrap();
     drop(connection);
@@ -265,7 +268,7 @@ async fn a_subscription_does_not_keep_its_connection_open() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_up_is_lost_among_publishers_and_senders() {
     const ROUNDS: u16 = 2000;
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer, _task) = piped(config(|_| ()), 256);
     let _subscription = room.join(&connection).unwrap();
     let publishing = on_thread({

@@ -1,11 +1,11 @@
-//! The rooms of the core, through its table: connections that always get the newest message.
+//! The rooms of the core, through its table: connections that get the same messages and are never waited for.
 #![allow(unsafe_code, reason = "the core is an extension of its own, and shares no Rust types")]
 
 use std::ffi::c_void;
 use std::fmt;
 use std::ptr::NonNull;
 
-use feed_api::{CONTENT, FeedApi, HEADER_ROOM, NOTICE, VERSION};
+use feed_api::{CONTENT, FeedApi, GROUPS, HEADER_ROOM, NEWEST, NOTICE, VERSION};
 
 pub use feed_api::Counts;
 
@@ -95,7 +95,7 @@ unsafe extern "C" fn release(owner: *mut c_void) {
 /// What a message is to those before and after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// A picture: only the newest counts.
+    /// A picture, or a piece of the series.
     Picture,
     /// Says something about the pictures; replaced by the next notice only, and keeps its place among the pictures.
     Notice,
@@ -122,13 +122,25 @@ unsafe impl Send for Room {}
 unsafe impl Sync for Room {}
 
 impl Room {
-    /// A room without members.
+    /// A room without members, whose members always get the newest picture.
     ///
     /// # Panics
     /// The core met a bug.
     pub fn new(core: Core) -> Self {
-        // SAFETY: no arguments.
-        let pointer = unsafe { (core.0.new_room)() };
+        Self::of(core, NEWEST)
+    }
+
+    /// A room without members, for pictures that are understood by the group: [`Room::start`] begins one.
+    ///
+    /// # Panics
+    /// The core met a bug.
+    pub fn of_groups(core: Core) -> Self {
+        Self::of(core, GROUPS)
+    }
+
+    fn of(core: Core, policy: u8) -> Self {
+        // SAFETY: any number will do.
+        let pointer = unsafe { (core.0.new_room)(policy) };
         Self { core, pointer: NonNull::new(pointer).expect("bug: the core gives no room") }
     }
 
@@ -138,7 +150,16 @@ impl Room {
         unsafe { (self.core.0.publish)(self.pointer.as_ptr(), part.number(), message.into_foreign()) }
     }
 
-    /// Keeps no picture for whoever joins.
+    /// Starts a group. Members who do not follow the group before it get the messages of the header first. Never waits.
+    pub fn start<const N: usize>(&self, header: [Message; N], first: Message) {
+        let header = header.map(Message::into_foreign);
+        // SAFETY: the room is alive; the core takes what the messages point to, and reads the array during the call only.
+        unsafe {
+            (self.core.0.start)(self.pointer.as_ptr(), header.as_ptr(), header.len(), first.into_foreign());
+        }
+    }
+
+    /// Keeps no picture for whoever joins. The next group comes behind its header for everybody.
     pub fn forget(&self) {
         // SAFETY: the room is alive.
         unsafe { (self.core.0.forget)(self.pointer.as_ptr()) }
@@ -205,7 +226,7 @@ impl Subscription {
         unsafe { (self.core.0.tell)(self.pointer.as_ptr(), part.number(), message.into_foreign()) }
     }
 
-    /// Lets pictures, but not notices, pass by; or goes on with the newest picture.
+    /// Lets pictures, but not notices, pass by; or goes on with the newest picture or group.
     pub fn pause(&self, paused: bool) {
         // SAFETY: the subscription is alive.
         unsafe { (self.core.0.pause)(self.pointer.as_ptr(), paused.into()) }
