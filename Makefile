@@ -70,9 +70,11 @@ core: $(VENV)/.tools
 	@echo "==> Building dwebsocket-rs (release)"
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH="$(CURDIR)/$(BIN):$$PATH" maturin develop --release --quiet
 
+VIDEO_PACKAGES := libopencv-dev clang libclang-dev libturbojpeg0-dev libavformat-dev libavcodec-dev libavutil-dev pkg-config
+
 # Without OpenCV the package works, all but video: a machine that cannot install it still gets the rest.
 video: core
-	@if scripts/packages.sh "video (OpenCV)" libopencv-dev clang libclang-dev libturbojpeg0-dev pkg-config; then \
+	@if scripts/packages.sh "video (OpenCV, FFmpeg)" $(VIDEO_PACKAGES); then \
 	    echo "==> Building dwebsocket-rs-video (release; the first time takes a minute or two)"; \
 	    VIRTUAL_ENV=$(CURDIR)/$(VENV) PATH="$(CURDIR)/$(BIN):$$PATH" maturin develop --release --quiet -m video/Cargo.toml; \
 	else \
@@ -133,7 +135,7 @@ lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers, licences
 	@cargo clippy --quiet --all-targets --no-default-features -- -D warnings
 	@cargo fmt --manifest-path benches/peers/Cargo.toml --check
 	@cargo clippy --quiet --manifest-path benches/peers/Cargo.toml --target-dir target/peers/cargo --all-targets -- -D warnings
-	@if pkg-config --exists opencv4 libturbojpeg; then cargo clippy --quiet -p dwebsocket-rs-video --all-targets -- -D warnings; fi
+	@if pkg-config --exists opencv4 libturbojpeg libavformat; then cargo clippy --quiet -p dwebsocket-rs-video --all-targets -- -D warnings; fi
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -52,8 +52,8 @@ def test_the_same_frame_comes_as_base64_and_as_a_binary_message(sockets: Sockets
     assert digest(text) == sample_digests()[0]
     assert jpeg[:2] == b"\xff\xd8"
     assert jpeg[-2:] == b"\xff\xd9"
-    with pytest.raises(ValueError, match="json, base64 or binary"):
-        shared.watch(one.websocket, form="mp4")
+    with pytest.raises(ValueError, match="json, base64, binary or mp4"):
+        shared.watch(one.websocket, form="mp3")
 
 
 def test_viewers_of_the_same_source_and_options_share_one_capture(sockets: Sockets) -> None:

@@ -38,7 +38,7 @@ def test_viewers_and_readers_of_a_stream_share_one_connection_to_it(
         assert (live["live"], live["duration"]) == (True, None)
         assert frame(ends.client)["n"] >= 0
     assert next(reading)
-    assert _connections_to(rtmp_server.port) == 1
+    assert connections_to(rtmp_server.port) == 1
     assert threads("video-feed") == 1
     reading.close()
     for viewer in viewers:
@@ -49,7 +49,7 @@ def test_ten_scene_3_views_of_one_url_share_one_capture(rtmp_server: RtmpServer)
     videos = [video_img_base64(rtmp_server.url) for _ in range(10)]
     for _ in range(3):
         assert all(isinstance(next(video), str) for video in videos)
-    assert _connections_to(rtmp_server.port) == 1
+    assert connections_to(rtmp_server.port) == 1
     assert threads("video-feed") == 1
     videos[0].quality = 30
     assert len(next(videos[0])) < len(next(videos[1]))
@@ -154,7 +154,7 @@ def test_ones_early_commands_are_refused_when_the_source_turns_out_live(
         )
 
 
-def _connections_to(port: int) -> int:
+def connections_to(port: int) -> int:
     """Established TCP connections of this process to a port of this machine."""
     import psutil
 

@@ -22,7 +22,7 @@ from sockets import until
 def no_feed_runs_on() -> Iterator[None]:
     """The feeds of the test are gone after it, as those of `feed` soon are, and their threads with them."""
     yield
-    until(lambda: threads("video-feed") == threads("video-capture") == 0)
+    until(lambda: threads("video-feed") == threads("video-capture") == threads("video-remux") == 0)
 
 
 def feed(source: object = SAMPLE, **options: object) -> Feed:

@@ -105,8 +105,8 @@ fn open_camera(source: &Source) -> Result<VideoCapture, Reason> {
     Ok(VideoCapture::new(*index, through)?)
 }
 
-/// What is wrong with a file that OpenCV did not open.
-fn why_not(path: &Path) -> Reason {
+/// What is wrong with a file that was not opened.
+pub(crate) fn why_not(path: &Path) -> Reason {
     let found = fs::metadata(path).and_then(|metadata| {
         if metadata.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());

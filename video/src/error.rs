@@ -14,6 +14,32 @@ pub enum Reason {
     /// A url or camera that OpenCV does not open; it does not tell why.
     #[error("cannot be opened: refused, unreachable, or no video there")]
     NotOpened,
+    /// A url that libavformat does not open, and why.
+    #[error("cannot be opened: {0}")]
+    NotOpenedBecause(String),
+    /// The source is open, and there is no video in it.
+    #[error("no video in it")]
+    NoVideo,
+    /// The video is of a codec that browsers do not take in MP4; its name.
+    #[error(
+        "its video is {0}, which cannot be sent as it is: form=\"mp4\" takes H.264, H.265 and AV1. Use form=\"json\""
+    )]
+    NotForMp4(String),
+    /// The source does not say what its video is like, so that there is no init segment.
+    #[error("its video cannot be described in MP4: {0}")]
+    Undescribed(String),
+    /// The source went on with other parameters, for which it has to be opened again.
+    #[error("its video changed")]
+    Changed,
+    /// Reading failed.
+    #[error("cannot be read: {0}")]
+    Broken(String),
+    /// libavformat was told to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// No memory for what libavformat needs.
+    #[error("out of memory")]
+    NoMemory,
     /// The source opened and ended without one picture.
     #[error("opened, but gave no picture")]
     NoPicture,

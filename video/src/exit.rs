@@ -1,4 +1,4 @@
-//! Keeps capture threads out of OpenCV while the process ends.
+//! Keeps capture threads out of OpenCV and FFmpeg while the process ends.
 //!
 //! `exit()` runs the static destructors of OpenCV and its libraries while capture threads still run. A thread that
 //! decodes just then touches what is gone. So every stretch of OpenCV code on a capture thread runs under a [`Guard`]:
@@ -37,6 +37,11 @@ pub fn enter() -> Guard {
         }
     }
     Guard(())
+}
+
+/// Whether [`stop`] was called: who is inside and can be interrupted had better be.
+pub fn is_stopping() -> bool {
+    STOPPING.load(Ordering::SeqCst)
 }
 
 /// Shuts OpenCV for capture threads, for good, and waits a moment for those that are in it.

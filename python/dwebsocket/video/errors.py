@@ -7,7 +7,8 @@ from types import ModuleType
 
 _INSTALL = (
     'video needs the distribution dwebsocket-rs-video: pip install "dwebsocket-rs[video]". '
-    "Building it from source needs libopencv-dev, libturbojpeg0-dev, clang and libclang-dev (Debian's names)."
+    "Building it from source needs libopencv-dev, libturbojpeg0-dev, libavformat-dev, libavcodec-dev, "
+    "libavutil-dev, clang and libclang-dev (Debian's names)."
 )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dwebsocket.websocket import WebSocket
 
-Form = Literal["json", "base64", "binary"]
+Form = Literal["json", "base64", "binary", "mp4"]
 ReadForm = Literal["jpeg", "base64", "array"]
 
 
@@ -153,15 +153,23 @@ class Feed:
         each it gets is the newest. Text messages that are JSON objects with `"state"` tell of the source:
         `connecting`, `live`, `lost` (with `error`; it is opened again) and `ended`.
 
+        "mp4" sends the video as it is in the source, which must be H.264, H.265 or AV1; nothing is decoded,
+        and what the feed says of size, rate and quality means nothing. For Media Source Extensions: a text
+        message `{"mimeType": "video/mp4; codecs=…", "t": seconds}`, and binary messages behind it: the init
+        segment, then fragments of one frame each, from a key frame on; playing begins at `t`. The text and
+        the init segment come again whenever fragments do not go on with those before. A client that is more
+        than a second behind is moved on to the next key frame. Timestamps of a recording are positions in
+        it; those of a live source begin at 0 when it is opened, and go on when it is opened again.
+
         Args:
             websocket: an accepted WebSocket.
             form: "json": text, `{"img_base64": "…", "t": seconds, "n": number}`. "base64": text, the JPEG in
-                base64. "binary": the JPEG as a binary message.
+                base64. "binary": the JPEG as a binary message. "mp4": see above.
 
         Raises:
             RuntimeError: the WebSocket is not accepted yet.
             ConnectionClosed: it was closed before it was.
-            ValueError: no such form.
+            ValueError: no such form; or "mp4" of frames that the application makes.
             VideoError: there is no thread for it.
         """
         connection = websocket._connection_to_send_on()
@@ -244,6 +252,8 @@ class Viewer:
     def seek(self, seconds: float) -> None:
         """Go on at `seconds` of a recording. While it is paused, the frame there is shown.
 
+        As "mp4" it is sent from the key frame before, up to there at once.
+
         Before the source is open it is not known whether it can be done; then it is done, or the client told
         that it cannot, once it is.
 
@@ -263,7 +273,7 @@ class Viewer:
         self._plain.obey("speed", factor)
 
     def step(self) -> None:
-        """Show the next frame of a recording, and pause.
+        """Show the next frame of a recording, as "mp4" in the order of decoding, and pause.
 
         Raises:
             VideoError: the source is live.
@@ -274,7 +284,7 @@ class Viewer:
         """What has become of it so far.
 
         Returns:
-            `sent` and `skipped`: frames, the latter replaced by newer ones because the client was slow.
+            `sent` and `skipped`: frames, the latter left out because the client was slow.
             `state`: "connecting", "live", "lost" or "ended", and `error`, why, if that is no regular end.
             `position`: seconds of the newest frame. `paused`, `speed`. `live`, `fps`, `duration`: as the
             source says, None before it is open.

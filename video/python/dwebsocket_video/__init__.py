@@ -10,7 +10,7 @@ import atexit
 import os
 from typing import TYPE_CHECKING
 
-from ._video import Feed, Playback, Reader, Viewer, check_core, silence, stop
+from ._video import Feed, Playback, Reader, Viewer, check_core, silence, silence_ffmpeg, stop
 
 if TYPE_CHECKING:
     from ._video import Options
@@ -30,6 +30,8 @@ def _quiet() -> None:
         # OpenCV sets FFmpeg's log up anew from this variable whenever it opens a source; there is no other
         # way to it.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        # And for who opens nothing through OpenCV:
+        silence_ffmpeg()
 
 
 check_core()

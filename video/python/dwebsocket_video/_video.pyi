@@ -90,7 +90,11 @@ class Feed:
         """How many watch or read it."""
 
     def watch(self, connection: Any, form: str) -> Viewer:
-        """Show it to a `dwebsocket._core.Connection`: "json", "base64" or "binary"."""
+        """Show it to a `dwebsocket._core.Connection`: "json", "base64", "binary" or "mp4".
+
+        Raises:
+            ValueError: no such form, or frames are pushed, which "mp4" is not made of.
+        """
 
     def read(self, form: str) -> Reader:
         """Join it to read its frames: "array", "jpeg" or "base64"."""
@@ -159,6 +163,9 @@ def check_core() -> None:
 
 def silence() -> None:
     """Silence OpenCV's own log."""
+
+def silence_ffmpeg() -> None:
+    """Silence FFmpeg's log; OpenCV sets it anew when it opens something."""
 
 def stop() -> None:
     """Keep capture threads out of OpenCV from now on; for the end of the process."""

@@ -18,18 +18,24 @@ pub enum Form {
     Base64,
     /// Binary: the JPEG.
     Binary,
+    /// Fragmented MP4, for Media Source Extensions: text, `{"mimeType": "…", "t": seconds}`, and the init segment and
+    /// fragments behind it as binary messages.
+    Mp4,
 }
 
 impl Form {
     /// Every form, each at its index.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Base64, Self::Binary];
+    pub const ALL: [Self; 4] = [Self::Json, Self::Base64, Self::Binary, Self::Mp4];
+
+    /// Those that are made of pictures; the other one is made of packets.
+    pub const PICTURES: [Self; 3] = [Self::Json, Self::Base64, Self::Binary];
 
     /// Where it stands in [`Form::ALL`].
     pub fn index(self) -> usize {
         self as usize
     }
 
-    /// A picture in this form.
+    /// A picture in this form, which is one of [`Form::PICTURES`].
     pub fn message(self, jpeg: &[u8], position_seconds: f64, number: u64) -> Message {
         let base64_bytes = STANDARD.encoded_length(jpeg.len());
         match self {
@@ -47,7 +53,7 @@ impl Form {
                 STANDARD.encode_append(jpeg, message.payload());
                 message
             }
-            Self::Binary => {
+            Self::Binary | Self::Mp4 => {
                 let mut message = Message::binary(jpeg.len());
                 message.payload().extend_from_slice(jpeg);
                 message

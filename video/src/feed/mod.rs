@@ -5,12 +5,16 @@
 //! the rooms of the core. The thread is started by the first viewer and ends when nobody has watched for a while. It is
 //! never inside a source, so nothing a source does can hold it up.
 //!
+//! Packets that are sent as they are, as fragmented MP4, are a feed of their own: its thread, [`remux`], takes them from the
+//! source itself, which can be interrupted.
+//!
 //! Viewers of a live source share one run. Viewers of a recording share one who come while it begins; one who pauses,
 //! seeks or changes the speed while others watch goes on with a run of their own.
 
 mod form;
 mod pushed;
 mod reader;
+mod remux;
 mod run;
 mod thread;
 mod viewer;
@@ -23,6 +27,7 @@ use parking_lot::Mutex;
 use crate::capture::{Capture, Timeouts};
 use crate::error::Reason;
 use crate::room::Core;
+use crate::source::Source;
 
 pub use form::Form;
 pub use pushed::Pushed;
@@ -54,9 +59,17 @@ pub struct Options {
     pub reconnects: bool,
 }
 
+/// What is shown of a source.
+pub(crate) enum Shown {
+    /// Its pictures.
+    Pictures(SharedOpener),
+    /// Its packets.
+    Packets(Source),
+}
+
 /// What the runs of a feed have in common.
 pub(crate) struct Origin {
-    pub(crate) opener: SharedOpener,
+    pub(crate) shown: Shown,
     pub(crate) options: Options,
     pub(crate) core: Core,
 }
@@ -73,7 +86,16 @@ pub struct Feed {
 impl Feed {
     /// A feed that nobody watches yet. The options say whether a source that is lost comes back.
     pub fn new(opener: SharedOpener, options: Options, core: Core) -> Self {
-        let origin = Arc::new(Origin { opener, options, core });
+        Self::of(Shown::Pictures(opener), options, core)
+    }
+
+    /// A feed of a source's packets, for viewers who take [`Form::Mp4`]. What the options say of pictures means nothing.
+    pub fn of_packets(source: Source, options: Options, core: Core) -> Self {
+        Self::of(Shown::Packets(source), options, core)
+    }
+
+    fn of(shown: Shown, options: Options, core: Core) -> Self {
+        let origin = Arc::new(Origin { shown, options, core });
         Self { origin, process: std::process::id(), current: Mutex::new(None) }
     }
 

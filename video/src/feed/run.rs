@@ -136,7 +136,10 @@ impl Joining<'_> {
 
 impl Run {
     pub(super) fn new(origin: Arc<Origin>, control: Control, is_private: bool) -> Self {
-        let rooms = Form::ALL.map(|_| Room::new(origin.core));
+        let rooms = Form::ALL.map(|form| match form {
+            Form::Mp4 => Room::of_groups(origin.core),
+            _ => Room::new(origin.core),
+        });
         let inner = Inner {
             state: State::Connecting,
             error: None,
@@ -202,6 +205,22 @@ impl Run {
     pub(super) fn look_again(&self) -> Instant {
         Instant::now()
             + Duration::from_millis(250).min(self.origin.options.linger.max(Duration::from_millis(10)))
+    }
+
+    /// Waits until `until`, or, without that, for a seek. False: nobody watches.
+    pub(super) fn waits(&self, until: Option<Instant>) -> bool {
+        let mut inner = self.inner.lock();
+        loop {
+            if self.is_deserted(&mut inner) {
+                return false;
+            }
+            let over = until.map_or(inner.control.seek_seconds.is_some(), |until| Instant::now() >= until);
+            if over {
+                return true;
+            }
+            let look_again = self.look_again();
+            self.changed.wait_until(&mut inner, until.map_or(look_again, |until| until.min(look_again)));
+        }
     }
 
     /// Whether anybody needs pictures in the form.

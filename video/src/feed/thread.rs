@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Feed;
 use super::form::Form;
 use super::reader::{Item, Kind};
+use super::remux::Remux;
 use super::run::{Run, State};
+use super::{Feed, SharedOpener, Shown};
 use crate::capture::Picture;
 use crate::encode::{Encoder, pixels, scaled};
 use crate::error::Reason;
@@ -31,8 +32,15 @@ const LONGEST_BACK_OFF: Duration = Duration::from_millis(1500);
 /// The operating system gives none.
 pub(super) fn start(run: &Arc<Run>, feed: Option<Arc<Feed>>) -> Result<(), Reason> {
     let own = Arc::clone(run);
-    let spawned = thread::Builder::new().name("video-feed".into()).spawn(move || {
-        let played = catch_unwind(AssertUnwindSafe(|| Screen::new(&own).run()));
+    let name = match own.origin.shown {
+        Shown::Pictures(_) => "video-feed",
+        Shown::Packets(_) => "video-remux",
+    };
+    let spawned = thread::Builder::new().name(name.into()).spawn(move || {
+        let played = catch_unwind(AssertUnwindSafe(|| match &own.origin.shown {
+            Shown::Pictures(opener) => Screen::new(&own, opener).run(),
+            Shown::Packets(source) => Remux::new(&own, source).run(),
+        }));
         if played.is_err() {
             own.enter(State::Ended, Some(&Reason::Panicked));
             end_readers(&own, Some(&Reason::Panicked));
@@ -51,8 +59,8 @@ fn end_readers(run: &Run, reason: Option<&Reason>) {
     run.readers().iter().for_each(|reader| reader.end(reason));
 }
 
-/// Why [`Screen::play`] came back.
-enum End {
+/// Why a source is played no more.
+pub(super) enum End {
     /// Nobody watches.
     Deserted,
     /// The source has ended, or failed.
@@ -62,6 +70,7 @@ enum End {
 /// The run's thread at work.
 struct Screen<'run> {
     run: &'run Arc<Run>,
+    opener: &'run SharedOpener,
     encoder: Option<Encoder>,
     /// Pictures shown so far.
     number: u64,
@@ -72,8 +81,8 @@ struct Screen<'run> {
 }
 
 impl<'run> Screen<'run> {
-    fn new(run: &'run Arc<Run>) -> Self {
-        Self { run, encoder: None, number: 0, next_at: None, scratch: Picture::default() }
+    fn new(run: &'run Arc<Run>, opener: &'run SharedOpener) -> Self {
+        Self { run, opener, encoder: None, number: 0, next_at: None, scratch: Picture::default() }
     }
 
     /// Opens the source, shows its pictures, and opens it again where that makes sense, until nobody watches.
@@ -83,11 +92,11 @@ impl<'run> Screen<'run> {
             self.run.enter(State::Connecting, None);
             let shown_before = self.number;
             let options = &self.run.origin.options;
-            let opener = Arc::clone(&self.run.origin.opener);
+            let opener = Arc::clone(self.opener);
             let playback = Playback::new(Box::new(move |timeouts| opener(timeouts)), options.timeouts, false);
             let End::Source(reason) = self.play(&playback) else { return };
             drop(playback);
-            for form in Form::ALL {
+            for form in Form::PICTURES {
                 self.run.room(form).forget();
             }
             let recorded = self.run.status().facts.is_some_and(|facts| facts.recorded);
@@ -95,31 +104,15 @@ impl<'run> Screen<'run> {
                 failures = if self.number > shown_before { 0 } else { failures + 1 };
                 self.run.enter(State::Lost, reason.as_ref());
                 end_readers(self.run, reason.as_ref());
-                self.waits(Some(Instant::now() + back_off(failures)))
+                self.run.waits(Some(Instant::now() + back_off(failures)))
             } else {
                 self.run.enter(State::Ended, reason.as_ref());
                 end_readers(self.run, reason.as_ref());
-                recorded && reason.is_none() && self.waits(None)
+                recorded && reason.is_none() && self.run.waits(None)
             };
             if !goes_on {
                 return;
             }
-        }
-    }
-
-    /// Waits until `until`, or, without that, for a seek. False: nobody watches.
-    fn waits(&self, until: Option<Instant>) -> bool {
-        let mut inner = self.run.inner.lock();
-        loop {
-            if self.run.is_deserted(&mut inner) {
-                return false;
-            }
-            let over = until.map_or(inner.control.seek_seconds.is_some(), |until| Instant::now() >= until);
-            if over {
-                return true;
-            }
-            let look_again = self.run.look_again();
-            self.run.changed.wait_until(&mut inner, until.map_or(look_again, |until| until.min(look_again)));
         }
     }
 
@@ -222,11 +215,11 @@ impl<'run> Screen<'run> {
             inner.control.steps = inner.control.steps.saturating_sub(1);
         }
         drop(inner);
-        let watched = Form::ALL.map(|form| self.run.is_watched(form));
+        let watched = Form::PICTURES.map(|form| self.run.is_watched(form));
         let readers = self.run.readers();
         if readers.is_empty() && !watched.contains(&true) {
             // What is kept would be old when the next viewer comes.
-            for form in Form::ALL {
+            for form in Form::PICTURES {
                 self.run.room(form).forget();
             }
             return Ok(());
@@ -242,7 +235,7 @@ impl<'run> Screen<'run> {
             empty => empty.insert(Encoder::new()?),
         };
         let jpeg = if wants_jpeg { encoder.jpeg(picture, options.quality)? } else { &[] };
-        for form in Form::ALL {
+        for form in Form::PICTURES {
             if watched[form.index()] {
                 let message = form.message(jpeg, position_seconds, self.number);
                 self.run.room(form).publish(Part::Picture, message);
@@ -271,7 +264,7 @@ impl<'run> Screen<'run> {
 
 /// How long to wait before the source is opened again: between half and all of a bound that doubles with each failure,
 /// so that feeds which lost the same server do not come back all at once.
-fn back_off(failures: u32) -> Duration {
+pub(super) fn back_off(failures: u32) -> Duration {
     let bound = FIRST_BACK_OFF.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_BACK_OFF);
     let part = u32::try_from(RandomState::new().hash_one(failures) % 512).unwrap_or(0);
     bound / 2 + bound * part / 1024

@@ -19,6 +19,7 @@ use crate::encode;
 use crate::error::Reason;
 use crate::feed::{Command, Feed, Form, Item, Kind, Options, Pushed, Read, Reader, SharedOpener, Viewer};
 use crate::playback::Told;
+use crate::room::Core;
 use crate::source::Source;
 
 type ByName = HashMap<String, Weak<Feed>>;
@@ -71,36 +72,62 @@ pub(super) struct PyFeed {
     pushed: Arc<Pushed>,
     /// Of this process. Locked as [`FEEDS`] is.
     feed: Mutex<Option<Arc<Feed>>>,
+    /// As `feed`.
+    packets: Mutex<Option<Arc<Feed>>>,
 }
 
 impl PyFeed {
     fn feed(&self, py: Python<'_>) -> PyResult<Arc<Feed>> {
-        let mut feed = self.feed.lock();
-        if let Some(feed) = feed.as_ref().filter(|feed| feed.is_of_this_process()) {
+        let named = self.source.as_ref().map(|source| format!("{source:?} {:?}", self.options));
+        Self::shared(py, &self.feed, named, |core| {
+            let opener = match self.source.clone() {
+                None => self.pushed.opener(),
+                Some(source) => Arc::new(move |timeouts| capture::open(&source, timeouts)) as SharedOpener,
+            };
+            Feed::new(opener, self.options, core)
+        })
+    }
+
+    /// The feed of the source's packets, whatever its pictures are to be like.
+    fn packets(&self, py: Python<'_>) -> PyResult<Arc<Feed>> {
+        let Some(source) = &self.source else {
+            return Err(PyValueError::new_err("pushed frames have no form mp4; use form=\"json\""));
+        };
+        let options = Options { width: None, height: None, fps: None, quality: 0, ..self.options };
+        let named = format!("packets of {source:?} {options:?}");
+        Self::shared(py, &self.packets, Some(named), |core| Feed::of_packets(source.clone(), options, core))
+    }
+
+    /// The feed in `own`, or the one of the process that has the name, or a new one.
+    fn shared(
+        py: Python<'_>,
+        own: &Mutex<Option<Arc<Feed>>>,
+        name: Option<String>,
+        make: impl FnOnce(Core) -> Feed,
+    ) -> PyResult<Arc<Feed>> {
+        let mut own = own.lock();
+        if let Some(feed) = own.as_ref().filter(|feed| feed.is_of_this_process()) {
             return Ok(Arc::clone(feed));
         }
         let core = core::core(py)?;
-        let found = match &self.source {
-            None => Arc::new(Feed::new(self.pushed.opener(), self.options, core)),
-            Some(source) => {
-                let key = format!("{source:?} {:?}", self.options);
+        let found = match name {
+            None => Arc::new(make(core)),
+            Some(name) => {
                 let mut feeds = FEEDS.lock();
                 let (_, feeds) = match &mut *feeds {
                     Some(feeds) if feeds.0 == process::id() => feeds,
                     other => other.insert((process::id(), HashMap::new())),
                 };
-                feeds.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+                feeds.get(&name).and_then(Weak::upgrade).unwrap_or_else(|| {
                     feeds.retain(|_, feed| feed.strong_count() > 0);
-                    let source = source.clone();
-                    let opener: SharedOpener = Arc::new(move |timeouts| capture::open(&source, timeouts));
-                    let feed = Arc::new(Feed::new(opener, self.options, core));
-                    feeds.insert(key, Arc::downgrade(&feed));
+                    let feed = Arc::new(make(core));
+                    feeds.insert(name, Arc::downgrade(&feed));
                     feed
                 })
             }
         };
         // One of the parent process, if there was one, is left alone: nothing of it runs here.
-        std::mem::forget(feed.replace(Arc::clone(&found)));
+        std::mem::forget(own.replace(Arc::clone(&found)));
         Ok(found)
     }
 }
@@ -114,7 +141,7 @@ impl PyFeed {
         let (mut options, pushed) = (options.options()?, Arc::default());
         // A file does not come back by itself.
         options.reconnects &= !matches!(source, Some(Source::File(_)));
-        Ok(Self { source, shown, options, pushed, feed: Mutex::new(None) })
+        Ok(Self { source, shown, options, pushed, feed: Mutex::new(None), packets: Mutex::new(None) })
     }
 
     #[getter]
@@ -125,7 +152,8 @@ impl PyFeed {
     #[getter]
     fn viewers(&self, py: Python<'_>) -> PyResult<usize> {
         let feed = self.feed(py)?;
-        Ok(py.detach(|| feed.viewers()))
+        let packets = self.source.is_some().then(|| self.packets(py)).transpose()?;
+        Ok(py.detach(|| feed.viewers() + packets.map_or(0, |packets| packets.viewers())))
     }
 
     fn watch(&self, py: Python<'_>, connection: &Bound<'_, PyAny>, form: &str) -> PyResult<PyViewer> {
@@ -133,13 +161,14 @@ impl PyFeed {
             "json" => Form::Json,
             "base64" => Form::Base64,
             "binary" => Form::Binary,
+            "mp4" => Form::Mp4,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "form must be json, base64 or binary, not {form}"
+                    "form must be json, base64, binary or mp4, not {form}"
                 )));
             }
         };
-        let feed = self.feed(py)?;
+        let feed = if form == Form::Mp4 { self.packets(py)? } else { self.feed(py)? };
         // SAFETY: attached, and the object is borrowed for the call.
         let viewer = unsafe { Viewer::new(&feed, form, connection.as_ptr().cast()) };
         if let Some(error) = PyErr::take(py) {

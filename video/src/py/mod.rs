@@ -215,6 +215,12 @@ mod _video {
         crate::capture::silence().map_err(|reason| super::PyRuntimeError::new_err(reason.to_string()))
     }
 
+    /// Silences FFmpeg's log, where OpenCV has not opened anything yet.
+    #[pyfunction]
+    fn silence_ffmpeg() {
+        crate::mp4::input::silence();
+    }
+
     /// Keeps capture threads out of OpenCV from now on; for the end of the process.
     #[pyfunction]
     fn stop(py: Python<'_>) {

@@ -1,0 +1,455 @@
+//! A source taken apart by libavformat.
+#![allow(unsafe_code, reason = "libavformat is C")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::time::{Duration, Instant};
+
+use ffmpeg_sys_next as ffi;
+use parking_lot::Mutex;
+
+use super::timeline::{Stamps, TimeBase};
+use crate::capture::{self, Facts};
+use crate::error::Reason;
+use crate::source::Source;
+
+/// How long a source may take to hear that it is closed.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// How much of an RTMP stream is looked through for what is in it. Its parameters come first, but libavformat would wait
+/// five seconds for the sound that a stream without sound announces.
+const RTMP_PROBE_MICROSECONDS: &CStr = c"1000000";
+
+/// Where a timestamp is not known (`AV_NOPTS_VALUE`).
+const NO_TIMESTAMP: i64 = i64::MIN;
+
+/// Faster than any camera.
+const MOST_FRAMES_PER_SECOND: f64 = 1000.0;
+
+/// Ends what libavformat waits for: when the time is up, or as soon as somebody says so.
+///
+/// libavformat asks ten times a second at least while it waits for a network, and not while the operating system looks up
+/// a name or reads a file.
+pub struct Interrupt {
+    until: Mutex<Instant>,
+    stop: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Interrupt {
+    /// At `until`, or when `stop` says so, which must be quick.
+    pub fn new(until: Instant, stop: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { until: Mutex::new(until), stop: Box::new(stop) }
+    }
+
+    fn is_due(&self) -> bool {
+        self.is_late() || (self.stop)()
+    }
+
+    fn is_late(&self) -> bool {
+        Instant::now() >= *self.until.lock()
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Interrupt").field("until", &*self.until.lock()).finish_non_exhaustive()
+    }
+}
+
+/// # Safety
+/// The pointer is to an [`Interrupt`] that is alive for the call.
+unsafe extern "C" fn is_interrupted(interrupt: *mut c_void) -> c_int {
+    // A panic must not unwind into C; it ends the wait.
+    catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the caller's; it is only read, and `Sync`.
+        unsafe { &*interrupt.cast::<Interrupt>() }.is_due()
+    }))
+    .unwrap_or(true)
+    .into()
+}
+
+/// A packet of the source's video, until the next is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'input> {
+    /// A coded picture.
+    pub data: &'input [u8],
+    /// When it is decoded and shown.
+    pub stamps: Stamps,
+    /// Whether decoding can begin with it.
+    pub is_key: bool,
+    /// The parameters of the codec from here on, where the source gives new ones.
+    pub parameters: Option<&'input [u8]>,
+}
+
+/// The video of a source, packet by packet. Used by one thread at a time, which its interrupt frees.
+pub struct Input {
+    context: NonNull<ffi::AVFormatContext>,
+    packet: NonNull<ffi::AVPacket>,
+    stream: NonNull<ffi::AVStream>,
+    stream_index: c_int,
+    is_recorded: bool,
+    /// `context` points to it.
+    interrupt: Box<Interrupt>,
+}
+
+// SAFETY: nothing in it belongs to a thread, and `&Input` gives no access to what changes.
+unsafe impl Send for Input {}
+
+impl Input {
+    /// Opens a source and finds its video. Blocks until the interrupt, at most.
+    ///
+    /// # Errors
+    /// The source cannot be opened, and why; or there is no video in it.
+    pub fn open(source: &Source, interrupt: Interrupt) -> Result<Self, Reason> {
+        let name = name_of(source)?;
+        let interrupt = Box::new(interrupt);
+        let mut options = Options::default();
+        if let Source::Url(url) = source {
+            match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
+                Some("rtmp" | "rtmps" | "rtmpt" | "rtmpe") => {
+                    options.set(c"analyzeduration", RTMP_PROBE_MICROSECONDS);
+                }
+                // As OpenCV does: UDP loses packets, and each ruins the pictures until the next key frame.
+                Some("rtsp" | "rtsps") => options.set(c"rtsp_transport", c"tcp"),
+                _ => {}
+            }
+        }
+        // SAFETY: no arguments. The network is set up once, also where OpenCV does it too.
+        let context = unsafe {
+            ffi::avformat_network_init();
+            ffi::avformat_alloc_context()
+        };
+        let context = NonNull::new(context).ok_or(Reason::NoMemory)?;
+        // SAFETY: nobody else has the context; the box stays where it is for as long as the context lives.
+        unsafe {
+            (*context.as_ptr()).interrupt_callback = ffi::AVIOInterruptCB {
+                callback: Some(is_interrupted),
+                opaque: ptr::from_ref::<Interrupt>(&interrupt).cast_mut().cast(),
+            };
+        }
+        let mut opened = context.as_ptr();
+        // SAFETY: a context of libavformat's, a string, no format of the caller's, a dictionary; all are alive for the call.
+        let status = unsafe {
+            ffi::avformat_open_input(&raw mut opened, name.as_ptr(), ptr::null_mut(), options.pointer())
+        };
+        if status < 0 {
+            // libavformat has freed the context.
+            return Err(why_not(source, status));
+        }
+        let packet = NonNull::new({
+            // SAFETY: no arguments.
+            unsafe { ffi::av_packet_alloc() }
+        });
+        let Some(packet) = packet else {
+            // SAFETY: opened above, and not used again.
+            unsafe { ffi::avformat_close_input(&raw mut opened) };
+            return Err(Reason::NoMemory);
+        };
+        let mut input = Self {
+            context,
+            packet,
+            // Until it is found; not looked at before.
+            stream: NonNull::dangling(),
+            stream_index: 0,
+            is_recorded: false,
+            interrupt,
+        };
+        input.find_video(source)?;
+        Ok(input)
+    }
+
+    fn find_video(&mut self, source: &Source) -> Result<(), Reason> {
+        let context = self.context.as_ptr();
+        // SAFETY: the context is open; no options for the streams.
+        let status = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
+        if status < 0 {
+            return Err(why_not(source, status));
+        }
+        // SAFETY: the context is open; no wish, no related stream, no decoder asked for.
+        let index = unsafe {
+            ffi::av_find_best_stream(
+                context,
+                ffi::AVMediaType::AVMEDIA_TYPE_VIDEO,
+                -1,
+                -1,
+                ptr::null_mut(),
+                0,
+            )
+        };
+        let Ok(found) = usize::try_from(index) else {
+            return Err(if self.interrupt.is_due() { Reason::Interrupted } else { Reason::NoVideo });
+        };
+        // SAFETY: libavformat keeps `nb_streams` pointers to streams there, which live as long as the context. Other streams
+        // than the one found are not to be read.
+        unsafe {
+            let streams = slice::from_raw_parts((*context).streams, (*context).nb_streams as usize);
+            for (number, stream) in streams.iter().enumerate() {
+                if number != found {
+                    (**stream).discard = ffi::AVDiscard::AVDISCARD_ALL;
+                }
+            }
+            self.stream = NonNull::new(streams[found]).ok_or(Reason::NoVideo)?;
+        }
+        self.stream_index = index;
+        self.is_recorded = match source {
+            Source::Camera(_) => false,
+            Source::File(_) => true,
+            Source::Url(_) => self.duration_seconds().is_some(),
+        };
+        Ok(())
+    }
+
+    /// What the source tells about itself.
+    pub fn facts(&self) -> Facts {
+        // SAFETY: the stream is alive.
+        let rate = unsafe { (*self.stream.as_ptr()).avg_frame_rate };
+        let frames_per_second = f64::from(rate.num) / f64::from(rate.den);
+        Facts {
+            frames_per_second: (frames_per_second > 0.0 && frames_per_second <= MOST_FRAMES_PER_SECOND)
+                .then_some(frames_per_second),
+            duration_seconds: self.duration_seconds().filter(|_| self.is_recorded),
+            recorded: self.is_recorded,
+        }
+    }
+
+    fn duration_seconds(&self) -> Option<f64> {
+        // SAFETY: the context is open.
+        let microseconds = unsafe { (*self.context.as_ptr()).duration };
+        let duration = Duration::from_micros(u64::try_from(microseconds).ok()?);
+        (!duration.is_zero()).then_some(duration.as_secs_f64())
+    }
+
+    /// The unit of the timestamps.
+    pub fn time_base(&self) -> TimeBase {
+        // SAFETY: the stream is alive.
+        let base = unsafe { (*self.stream.as_ptr()).time_base };
+        let over_zero = |number: c_int| u32::try_from(number).unwrap_or(0).max(1);
+        TimeBase { numerator: over_zero(base.num), denominator: over_zero(base.den) }
+    }
+
+    /// The timestamp that is position 0.
+    pub fn start(&self) -> i64 {
+        // SAFETY: the stream is alive.
+        let start = unsafe { (*self.stream.as_ptr()).start_time };
+        if start == NO_TIMESTAMP { 0 } else { start }
+    }
+
+    /// The number of the codec, among those of libavcodec.
+    pub(super) fn codec(&self) -> c_uint {
+        // SAFETY: the parameters are alive. Read as a number: a library newer than its headers may have one more, and a value
+        // that the enumeration does not list would be undefined behaviour.
+        unsafe { (&raw const (*self.parameters()).codec_id).cast::<c_uint>().read() }
+    }
+
+    /// The name of the codec.
+    pub(super) fn codec_name(&self) -> String {
+        type Take<Number> = unsafe extern "C" fn(Number) -> *const c_char;
+        let get_name: Take<ffi::AVCodecID> = ffi::avcodec_get_name;
+        // SAFETY: the enumeration is passed as the number that it is, and any number has a static name.
+        unsafe {
+            let get_name = std::mem::transmute::<Take<ffi::AVCodecID>, Take<c_uint>>(get_name);
+            CStr::from_ptr(get_name(self.codec())).to_string_lossy().into_owned()
+        }
+    }
+
+    /// The parameters of the codec, alive as long as the input.
+    pub(super) fn parameters(&self) -> *const ffi::AVCodecParameters {
+        // SAFETY: the stream is alive.
+        unsafe { (*self.stream.as_ptr()).codecpar }
+    }
+
+    /// What the codec needs beside the packets.
+    pub fn extradata(&self) -> &[u8] {
+        // SAFETY: the parameters are alive, and only a read changes them, which needs the input for itself.
+        unsafe {
+            let parameters = self.parameters();
+            bytes((*parameters).extradata, (*parameters).extradata_size)
+        }
+    }
+
+    /// Reads the next packet, at most until `until`. `None`: the source has ended.
+    ///
+    /// # Errors
+    /// [`Reason::Interrupted`], or what went wrong.
+    pub fn read(&mut self, until: Instant) -> Result<Option<Packet<'_>>, Reason> {
+        *self.interrupt.until.lock() = until;
+        let packet = self.packet.as_ptr();
+        loop {
+            // SAFETY: the context is open; the packet is libavcodec's, and what was in it is let go of before it is filled.
+            let status = unsafe {
+                ffi::av_packet_unref(packet);
+                ffi::av_read_frame(self.context.as_ptr(), packet)
+            };
+            if status < 0 {
+                return match status {
+                    _ if self.interrupt.is_due() => Err(Reason::Interrupted),
+                    ffi::AVERROR_EOF => Ok(None),
+                    _ => Err(Reason::Broken(told(status))),
+                };
+            }
+            // SAFETY: it was filled.
+            if unsafe { (*packet).stream_index } == self.stream_index {
+                // SAFETY: it was filled, and is not touched before the next read, which needs the input for itself.
+                return Ok(Some(unsafe { view(packet) }));
+            }
+        }
+    }
+
+    /// Whether the time that the last read had is up.
+    pub fn is_late(&self) -> bool {
+        self.interrupt.is_late()
+    }
+
+    /// Makes the last key frame at or before `seconds` the next packet.
+    ///
+    /// # Errors
+    /// The source cannot be sought in.
+    pub fn seek(&mut self, seconds: f64, until: Instant) -> Result<(), Reason> {
+        *self.interrupt.until.lock() = until;
+        let TimeBase { numerator, denominator } = self.time_base();
+        let ticks = seconds * f64::from(denominator) / f64::from(numerator);
+        #[allow(clippy::cast_possible_truncation, reason = "it saturates, and past the end is the end")]
+        let timestamp = (ticks.round() as i64).saturating_add(self.start());
+        // SAFETY: the context is open, and the stream one of it.
+        let status = unsafe {
+            ffi::avformat_seek_file(
+                self.context.as_ptr(),
+                self.stream_index,
+                i64::MIN,
+                timestamp,
+                timestamp,
+                0,
+            )
+        };
+        match status {
+            0.. => Ok(()),
+            _ if self.interrupt.is_due() => Err(Reason::Interrupted),
+            _ => Err(Reason::Broken(told(status))),
+        }
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        let mut until = self.interrupt.until.lock();
+        *until = (*until).min(Instant::now() + CLOSING);
+        drop(until);
+        let (mut context, mut packet) = (self.context.as_ptr(), self.packet.as_ptr());
+        // SAFETY: both are alive until now, and not used again. The interrupt, which closing may ask, is dropped after this.
+        unsafe {
+            ffi::av_packet_free(&raw mut packet);
+            ffi::avformat_close_input(&raw mut context);
+        }
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Input").field("facts", &self.facts()).finish_non_exhaustive()
+    }
+}
+
+/// # Safety
+/// The packet was filled, and stays as it is for as long as the view.
+unsafe fn view<'packet>(packet: *const ffi::AVPacket) -> Packet<'packet> {
+    let known = |timestamp: i64| (timestamp != NO_TIMESTAMP).then_some(timestamp);
+    // SAFETY: the caller's: the fields are those of a filled packet, with as many bytes and elements as they say.
+    unsafe {
+        let packet = &*packet;
+        let stamps =
+            Stamps { shown: known(packet.pts), decoded: known(packet.dts), duration: packet.duration };
+        let side_data = match usize::try_from(packet.side_data_elems) {
+            Ok(count) if !packet.side_data.is_null() => slice::from_raw_parts(packet.side_data, count),
+            _ => &[],
+        };
+        let is_new_extradata = |side_data: &&ffi::AVPacketSideData| {
+            // As a number, for the reason given at `codec`.
+            (&raw const side_data.type_).cast::<c_uint>().read()
+                == ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA as c_uint
+        };
+        let parameters = side_data.iter().find(is_new_extradata);
+        Packet {
+            data: bytes(packet.data, packet.size),
+            stamps,
+            is_key: packet.flags & ffi::AV_PKT_FLAG_KEY != 0,
+            // An int in FFmpeg 4, a size_t since; what does not fit is not there.
+            parameters: parameters.map(|found| bytes(found.data, c_int::try_from(found.size).unwrap_or(0))),
+        }
+    }
+}
+
+/// # Safety
+/// So many bytes are there, or none where the pointer is null, and stay as they are for as long as the slice.
+unsafe fn bytes<'data>(data: *const u8, size: c_int) -> &'data [u8] {
+    match usize::try_from(size) {
+        // SAFETY: the caller's.
+        Ok(size) if !data.is_null() => unsafe { slice::from_raw_parts(data, size) },
+        _ => &[],
+    }
+}
+
+fn name_of(source: &Source) -> Result<CString, Reason> {
+    let Some(name) = source.file_name() else {
+        return Err(Reason::NotForMp4("what a camera gives".to_owned()));
+    };
+    CString::new(name.into_vec())
+        .map_err(|error| Reason::File(io::Error::new(io::ErrorKind::InvalidInput, error)))
+}
+
+/// Why a source was not opened.
+fn why_not(source: &Source, status: c_int) -> Reason {
+    match source {
+        Source::File(path) => capture::why_not(path),
+        _ => Reason::NotOpenedBecause(told(status)),
+    }
+}
+
+/// What libavformat says of an error. Holds nothing of the source.
+pub(super) fn told(status: c_int) -> String {
+    let mut text = [0; 256];
+    // SAFETY: so many bytes are there, and the text is ended by a zero in them.
+    unsafe {
+        ffi::av_strerror(status, text.as_mut_ptr(), text.len());
+        CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned()
+    }
+}
+
+/// Keeps libavformat's log off stderr.
+pub fn silence() {
+    // SAFETY: any level will do.
+    unsafe { ffi::av_log_set_level(ffi::AV_LOG_QUIET) }
+}
+
+/// Options of libavformat by name.
+#[derive(Debug)]
+pub(super) struct Options(*mut ffi::AVDictionary);
+
+impl Default for Options {
+    fn default() -> Self {
+        Self(ptr::null_mut())
+    }
+}
+
+impl Options {
+    pub(super) fn set(&mut self, name: &CStr, value: &CStr) {
+        // SAFETY: a dictionary or null, and two strings, which are copied.
+        unsafe { ffi::av_dict_set(&raw mut self.0, name.as_ptr(), value.as_ptr(), 0) };
+    }
+
+    /// For a function that takes what it knows out of them.
+    pub(super) fn pointer(&mut self) -> *mut *mut ffi::AVDictionary {
+        &raw mut self.0
+    }
+}
+
+impl Drop for Options {
+    fn drop(&mut self) {
+        // SAFETY: a dictionary or null.
+        unsafe { ffi::av_dict_free(&raw mut self.0) }
+    }
+}

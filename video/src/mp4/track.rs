@@ -1,0 +1,111 @@
+//! The video of a source as one track of MP4.
+
+use std::time::Duration;
+
+use ffmpeg_sys_next::AVCodecID::{AV_CODEC_ID_AV1, AV_CODEC_ID_H264, AV_CODEC_ID_HEVC};
+
+use super::codecs::codecs;
+use super::fragment::{self, Sample};
+use super::header::{Header, header};
+use super::input::{Input, Packet};
+use super::sample::Packing;
+use super::timeline::Timeline;
+use crate::error::Reason;
+use crate::room::Message;
+
+/// The rate of a source that does not say it.
+const USUAL_FRAMES_PER_SECOND: f64 = 25.0;
+
+/// The init segment of a source's video, and what makes fragments of its packets.
+#[derive(Debug)]
+pub struct Track {
+    /// `video/mp4; codecs="…"` (RFC 6381).
+    pub mime_type: String,
+    /// The init segment: `ftyp` and `moov`.
+    pub init: Vec<u8>,
+    packing: Packing,
+    timeline: Timeline,
+    /// Of the codec, as the init segment describes them.
+    parameters: Vec<u8>,
+}
+
+/// A fragment, ready to be sent.
+#[derive(Debug)]
+pub struct Fragment {
+    /// `moof` and `mdat`.
+    pub message: Message,
+    /// Whether decoding can begin with it.
+    pub is_key: bool,
+    /// When its picture is shown, on the clock of the track.
+    pub shown_seconds: f64,
+    /// How long.
+    pub duration_seconds: f64,
+    /// When its turn is.
+    pub due_seconds: f64,
+}
+
+impl Track {
+    /// The track of an input. A live one goes on `resumes_at` on its clock.
+    ///
+    /// # Errors
+    /// The codec has no place in MP4 that browsers know, or the source does not say enough about it.
+    pub fn new(input: &Input, resumes_at: Duration) -> Result<Self, Reason> {
+        let codec = input.codec();
+        let parameters = input.extradata();
+        let has_start_codes = parameters.first() != Some(&1);
+        let packing = if codec == AV_CODEC_ID_H264 as u32 {
+            if has_start_codes { Packing::AnnexB } else { Packing::AsIs }
+        } else if codec == AV_CODEC_ID_HEVC as u32 {
+            if has_start_codes { Packing::HevcAnnexB } else { Packing::AsIs }
+        } else if codec == AV_CODEC_ID_AV1 as u32 {
+            Packing::Av1
+        } else {
+            return Err(Reason::NotForMp4(input.codec_name()));
+        };
+        let Header { init, timescale } = header(input, codec == AV_CODEC_ID_HEVC as u32)?;
+        let codecs = codecs(&init).ok_or_else(|| Reason::Undescribed("parameters are missing".to_owned()))?;
+        let facts = input.facts();
+        let usual = Duration::from_secs_f64(1.0 / facts.frames_per_second.unwrap_or(USUAL_FRAMES_PER_SECOND));
+        let base = input.time_base();
+        let timeline = if facts.recorded {
+            Timeline::of_recording(base, timescale, usual, input.start())
+        } else {
+            Timeline::of_live(base, timescale, usual, resumes_at)
+        };
+        let mime_type = format!("video/mp4; codecs=\"{codecs}\"");
+        Ok(Self { mime_type, init, packing, timeline, parameters: parameters.to_vec() })
+    }
+
+    /// The packet as a fragment with a number of its own. `None`: there is nothing in it to be shown.
+    ///
+    /// # Errors
+    /// The source changed the parameters of its codec.
+    pub fn fragment(&mut self, packet: &Packet<'_>, number: u32) -> Result<Option<Fragment>, Reason> {
+        if packet.parameters.is_some_and(|parameters| parameters != self.parameters) {
+            return Err(Reason::Changed);
+        }
+        let place = self.timeline.place(packet.stamps);
+        let Some(data) = self.packing.sample(packet.data) else { return Ok(None) };
+        let mut message = Message::binary(fragment::HEAD_BYTES + data.len());
+        let sample = Sample {
+            data: &data,
+            decode: place.decode,
+            offset: place.offset,
+            duration: place.duration,
+            is_key: packet.is_key,
+        };
+        let appended = fragment::append(message.payload(), number, &sample);
+        Ok(appended.map(|()| Fragment {
+            message,
+            is_key: packet.is_key,
+            shown_seconds: place.shown_seconds,
+            duration_seconds: self.timeline.duration_seconds(&place),
+            due_seconds: place.due_seconds,
+        }))
+    }
+
+    /// The next packet does not follow the one before.
+    pub fn restart(&mut self) {
+        self.timeline.restart();
+    }
+}
