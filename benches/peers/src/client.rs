@@ -1,15 +1,13 @@
-//! One WebSocket on a socket that does not block.
+//! One WebSocket on a socket that does not block, or an HTTP response that goes on and on.
 
-use std::{
-    io::{self, Read, Write},
-    net::SocketAddr,
-};
+use std::io::{self, Read, Write};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use mio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
 use crate::{
+    engine::Target,
     error::Failure,
     frame::{self, BINARY, CLOSE, CONTINUATION, PING, TEXT},
 };
@@ -17,16 +15,19 @@ use crate::{
 /// What a client reads into at first. It grows with the messages.
 const INPUT_BYTES: usize = 4 << 10;
 const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Digits of the size of a chunk, with room to spare.
+const MAX_CHUNK_HEAD_BYTES: usize = 32;
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
 
-/// One WebSocket.
+/// One WebSocket; or a response in chunks, each of which counts as a message.
 pub struct Client {
     number: usize,
     /// The socket, for the poll.
     pub stream: TcpStream,
     accept: String,
     is_open: bool,
+    is_stream: bool,
     offers: bool,
     inflater: Option<Inflater>,
     input: Vec<u8>,
@@ -51,24 +52,28 @@ struct Inflater {
 
 impl Client {
     /// Begins to connect; the handshake leaves as soon as it can.
-    pub fn connect(number: usize, address: SocketAddr, path: &str, offers: bool) -> Result<Self, Failure> {
+    pub fn connect(number: usize, target: &Target) -> Result<Self, Failure> {
         let io = |error| Failure::Io { client: number, error };
-        let stream = TcpStream::connect(address).map_err(io)?;
+        let Target { address, path, is_compressed: offers, is_stream } = target;
+        let stream = TcpStream::connect(*address).map_err(io)?;
         stream.set_nodelay(true).map_err(io)?;
         // Of clients that let go no socket stays behind, of which a machine has only some ten thousand.
         socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).map_err(io)?;
         let key = generate_key();
-        let offer = if offers { OFFER } else { "" };
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
+        let offer = if *offers { OFFER } else { "" };
+        let upgrade = format!(
+            "Origin: http://{address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offer}"
         );
+        let fields: &str = if *is_stream { "" } else { &upgrade };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n");
         Ok(Self {
             number,
             stream,
             accept: derive_accept_key(key.as_bytes()),
             is_open: false,
-            offers,
+            is_stream: *is_stream,
+            offers: *offers,
             inflater: None,
             input: vec![0; INPUT_BYTES],
             begin: 0,
@@ -110,29 +115,37 @@ impl Client {
 
     /// Reads what there is.
     pub fn fill(&mut self) -> Result<(), Failure> {
-        while !self.is_at_end {
+        self.fill_at_most(usize::MAX).map(drop)
+    }
+
+    /// Reads what there is, but no more bytes than `most`; gives how many it were.
+    pub fn fill_at_most(&mut self, most: usize) -> Result<usize, Failure> {
+        let mut left = most;
+        while !self.is_at_end && left > 0 {
             if self.end == self.input.len() {
                 self.make_room();
             }
-            let room = &mut self.input[self.end..];
+            let room = self.input.len().min(self.end.saturating_add(left));
+            let room = &mut self.input[self.end..room];
             match self.stream.read(room) {
                 Ok(0) => self.is_at_end = true,
                 Ok(count) => {
                     let is_all = count < room.len();
                     self.end += count;
+                    left -= count;
                     // An edge-triggered poll tells of what comes from now on (epoll(7)).
                     if is_all {
-                        return Ok(());
+                        break;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Some servers reset what their client has closed.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.is_at_end = true,
                 Err(error) => return Err(self.io(error)),
             }
         }
-        Ok(())
+        Ok(most - left)
     }
 
     /// Sends what is to be sent, as far as the socket takes it.
@@ -154,7 +167,7 @@ impl Client {
         Ok(())
     }
 
-    /// Looks for the answer to the handshake; whether the WebSocket is open.
+    /// Looks for the answer to the handshake, or the head of the response; whether the WebSocket or the body is open.
     pub fn open(&mut self) -> Result<bool, Failure> {
         if self.is_open {
             return Ok(true);
@@ -173,6 +186,15 @@ impl Client {
             let own = fields.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
             own.map(|(_, value)| value.trim().to_owned()).collect()
         };
+        if self.is_stream {
+            let is_there = head.split_whitespace().nth(1) == Some("200");
+            if !is_there || values("Transfer-Encoding") != ["chunked"] {
+                return Err(Failure::Handshake { client: self.number, answer: head });
+            }
+            self.begin += length + 4;
+            self.is_open = true;
+            return Ok(true);
+        }
         let is_switched = head.split_whitespace().nth(1) == Some("101");
         if !is_switched || values("Sec-WebSocket-Accept") != [&*self.accept] {
             return Err(Failure::Handshake { client: self.number, answer: head });
@@ -198,6 +220,9 @@ impl Client {
         &mut self,
         mut take: impl FnMut(u8, &[u8], &mut Vec<u8>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        if self.is_stream {
+            return self.chunks(take);
+        }
         let client = self.number;
         let wrong = |what| Failure::Frame { client, what };
         while let Some(header) = frame::parse_header(&self.input[self.begin..self.end]).map_err(&wrong)? {
@@ -240,11 +265,40 @@ impl Client {
             }
             self.pieces.clear();
         }
+        self.all_looked_at()
+    }
+
+    /// As [`Client::messages`], of a response in chunks (RFC 9112 section 7.1).
+    fn chunks(
+        &mut self,
+        mut take: impl FnMut(u8, &[u8], &mut Vec<u8>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let client = self.number;
+        while let Some((head, size)) =
+            chunk_head(&self.input[self.begin..self.end]).map_err(|what| Failure::Frame { client, what })?
+        {
+            let whole = head + size + 2;
+            if self.end - self.begin < whole {
+                self.expect(whole);
+                break;
+            }
+            let from = self.begin + head;
+            self.begin += whole;
+            if size == 0 {
+                return Err(Failure::Closed { client, code: None });
+            }
+            take(BINARY, &self.input[from..from + size], &mut self.output)?;
+        }
+        self.all_looked_at()
+    }
+
+    /// Everything that is whole has been looked at.
+    fn all_looked_at(&mut self) -> Result<(), Failure> {
         if self.begin == self.end {
             self.begin = 0;
             self.end = 0;
         }
-        if self.is_at_end { Err(Failure::Closed { client, code: None }) } else { Ok(()) }
+        if self.is_at_end { Err(Failure::Closed { client: self.number, code: None }) } else { Ok(()) }
     }
 
     /// Makes room for a frame of `length` bytes, of which the first are there.
@@ -272,6 +326,20 @@ impl Client {
 
     fn io(&self, error: io::Error) -> Failure {
         Failure::Io { client: self.number, error }
+    }
+}
+
+/// The bytes of a chunk's head and of its content; `None`: the head is not all there.
+fn chunk_head(bytes: &[u8]) -> Result<Option<(usize, usize)>, &'static str> {
+    let front = &bytes[..bytes.len().min(MAX_CHUNK_HEAD_BYTES)];
+    let Some(digits) = front.windows(2).position(|pair| pair == b"\r\n") else {
+        return if front.len() < MAX_CHUNK_HEAD_BYTES { Ok(None) } else { Err("a chunk without a size") };
+    };
+    let size =
+        std::str::from_utf8(&front[..digits]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+    match size {
+        Some(size) if size < 1 << 40 => Ok(Some((digits + 2, size))),
+        _ => Err("a chunk without a size"),
     }
 }
 

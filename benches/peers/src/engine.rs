@@ -23,6 +23,9 @@ pub struct Target {
     /// Whether permessage-deflate is offered and has to be agreed on.
     #[serde(default)]
     pub is_compressed: bool,
+    /// Whether it is no WebSocket but a response in chunks.
+    #[serde(default)]
+    pub is_stream: bool,
 }
 
 /// Many clients on one poll.
@@ -129,7 +132,7 @@ impl Engine {
     }
 
     fn register(&self, target: &Target, number: usize) -> Result<Client, Failure> {
-        let mut client = Client::connect(number, target.address, &target.path, target.is_compressed)?;
+        let mut client = Client::connect(number, target)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut client.stream, Token(number), interest)?;
         Ok(client)

@@ -53,6 +53,14 @@ pub enum Failure {
         /// What is wrong.
         what: &'static str,
     },
+    /// The server says in a message that something is wrong.
+    #[error("client {client}: the server says {what}")]
+    Told {
+        /// The number of the client.
+        client: usize,
+        /// What it says.
+        what: String,
+    },
     /// A message to a client that had nothing to receive.
     #[error("client {client}: a message more than there were")]
     Unexpected {

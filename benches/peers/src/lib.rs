@@ -6,7 +6,8 @@
 //! | [`payload`] | the messages that are sent, and what has to come back |
 //! | [`client`] | one WebSocket on a socket that does not block |
 //! | [`engine`] | many of them on one poll |
-//! | [`echo`], [`handshakes`], [`broadcast`], [`slow`], [`idle`] | the cases |
+//! | [`picture`] | messages that are pictures |
+//! | [`echo`], [`handshakes`], [`broadcast`], [`slow`], [`idle`], [`video`] | the cases |
 //! | [`report`] | what a case measured |
 //!
 //! A wrong, missing, doubled or reordered answer fails the whole case: a figure is only given for work that was done.
@@ -20,5 +21,7 @@ pub mod frame;
 pub mod handshakes;
 pub mod idle;
 pub mod payload;
+pub mod picture;
 pub mod report;
 pub mod slow;
+pub mod video;

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use load::{broadcast, echo, error::Failure, handshakes, idle, slow};
+use load::{broadcast, echo, error::Failure, handshakes, idle, slow, video};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 fn main() -> io::Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     let (Some(case), Some(options), None) = (arguments.next(), arguments.next(), arguments.next()) else {
-        eprintln!("usage: load echo|handshakes|broadcast|slow|idle JSON");
+        eprintln!("usage: load echo|handshakes|broadcast|slow|idle|video JSON");
         return Ok(ExitCode::from(2));
     };
     let outcome = match &*case {
@@ -22,6 +22,7 @@ fn main() -> io::Result<ExitCode> {
         "broadcast" => run(&options, |options| broadcast::run(&options)),
         "slow" => run(&options, |options| slow::run(&options)),
         "idle" => run(&options, |options| idle::run(&options, BufReader::new(io::stdin()), io::stdout())),
+        "video" => run(&options, |options| video::run(&options, io::stdout())),
         _ => Err(format!("no case is named {case}")),
     };
     let (value, status) = match outcome {

@@ -15,7 +15,7 @@ use crate::server::{Peer, frame, start, start_with};
 
 fn echo_of(address: SocketAddr, size: usize) -> Echo {
     Echo {
-        target: Target { address, path: "/echo".to_owned(), is_compressed: false },
+        target: Target { address, path: "/echo".to_owned(), is_compressed: false, is_stream: false },
         clients: 3,
         depth: 4,
         size,
@@ -200,7 +200,7 @@ fn compressed_echoes_are_inflated_and_compared() {
 #[test]
 fn handshakes_are_counted_and_a_wrong_one_is_no_figure() {
     let handshakes = |address| Handshakes {
-        target: Target { address, path: "/echo".to_owned(), is_compressed: false },
+        target: Target { address, path: "/echo".to_owned(), is_compressed: false, is_stream: false },
         clients: 4,
         seconds: 0.2,
         warm_up_seconds: 0.05,

@@ -18,7 +18,7 @@ use load::{
 use crate::server::{Peer, frame, start};
 
 fn target(address: SocketAddr) -> Target {
-    Target { address, path: "/broadcast".to_owned(), is_compressed: false }
+    Target { address, path: "/broadcast".to_owned(), is_compressed: false, is_stream: false }
 }
 
 /// Sends what comes to all; `change` makes the frame of message `number` for the client that came as number `client`.

@@ -4,3 +4,4 @@
 mod answers;
 mod crowds;
 mod server;
+mod video;
