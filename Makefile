@@ -24,7 +24,7 @@ MINUTES ?= 5
 SOCKETS ?= 100
 
 .PHONY: help build demo test test-rust test-loom test-bench test-python hostile test-matrix contract check lint licences advisories \
-        fmt fuzz miri valgrind soak bench bench-adoption bench-instructions bench-peers bench-http bench-slow-client clean core video tools uwsgi node \
+        fmt fuzz miri valgrind soak bench bench-adoption bench-instructions bench-peers bench-http bench-slow-client bench-video clean core video tools uwsgi node \
         cargo-tools packages-test original
 
 help: ## Show this list
@@ -195,6 +195,10 @@ bench-http: core ## Plain HTTP side by side with gunicorn gthread and granian, w
 
 bench-adoption: core ## Echo under servers that are not ours, beside our own
 	@$(BIN)/python benches/adoption.py
+
+bench-video: build ## Video beside the Python way and WebGear (ARGS="--quick", "--only json --rounds 3", or --help)
+	@scripts/need-cargo.sh
+	@cd benches && ../$(BIN)/python -m video $(ARGS)
 
 bench-slow-client: core ## Latency and memory beside a client that reads nothing
 	@$(BIN)/python benches/slow_client.py

@@ -152,21 +152,21 @@ def path_of(case: Case, peer: Peer) -> str:
     return "/binary" if case.needs == "binary" and "polling" in peer.abilities else case.path
 
 
-def select(names: list[str]) -> list[Case]:
-    """The cases that are called so, or whose names begin so.
+def select(names: list[str], known: Mapping[str, Case] = CASES) -> list[Case]:
+    """The cases that are called so, or whose names begin so; all without a name.
 
     Raises:
         ValueError: for a name that fits none.
     """
     chosen: dict[str, Case] = {}
-    for name in names or CASES:
+    for name in names or known:
         found = (
-            [CASES[name]]
-            if name in CASES
-            else [case for case in CASES.values() if case.name.startswith(name)]
+            [known[name]]
+            if name in known
+            else [case for case in known.values() if case.name.startswith(name)]
         )
         if not found:
-            raise ValueError(f"no case is called {name!r}: {', '.join(CASES)}")
+            raise ValueError(f"no case is called {name!r}: {', '.join(known)}")
         chosen.update((case.name, case) for case in found)
     return list(chosen.values())
 

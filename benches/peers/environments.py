@@ -31,6 +31,8 @@ ENVIRONMENTS: Final = {
     "aiohttp": ("aiohttp>=3.11", "uvloop"),
     "granian": ("granian>=2",),
     "socketify": ("socketify>=0.0.31",),
+    "cv2": ("opencv-python-headless>=5,<6", "numpy"),
+    "webgear": ("vidgear[asyncio]>=0.3", "opencv-python-headless>=5,<6", "uvicorn"),
 }
 """What pip installs, by environment. Beside these: `ours` (.venv), `node` (npm) and `limits` (cargo)."""
 

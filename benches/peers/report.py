@@ -33,11 +33,11 @@ the machine that went to other programs.
 
 def markdown(results: Results) -> str:
     """The whole file."""
-    parts = [INTRODUCTION, _about(results), _summary(results)]
+    parts = [INTRODUCTION, about(results), _summary(results)]
     measured = {record["case"] for record in results.records}
     parts += [_section(case, results) for case in CASES.values() if case.name in measured]
     if results.unavailable:
-        lines = [f"- {_title(name)}: {_cell(reason)}" for name, reason in results.unavailable.items()]
+        lines = [f"- {_title(name)}: {cell(reason)}" for name, reason in results.unavailable.items()]
         parts.append("\n".join(["## Not measured at all\n", *lines]) + "\n")
     parts.append(_versions(results))
     return "\n".join(parts)
@@ -72,8 +72,9 @@ def plot(case: Case, results: Results) -> str | None:
     return bar_chart(case.title, note, bars)
 
 
-def _about(results: Results) -> str:
-    lines = [f"| {key} | {_cell(str(value))} |" for key, value in results.about.items()]
+def about(results: Results) -> str:
+    """Machine, date and settings, and how much of the machine went to others."""
+    lines = [f"| {key} | {cell(str(value))} |" for key, value in results.about.items()]
     others = [record["other_load"] for record in results.records if "other_load" in record]
     if others:
         busy = statistics.median(others)
@@ -114,7 +115,7 @@ def _section(case: Case, results: Results) -> str:
     reasons = results.left_out.get(case.name, {})
     lines += [f"\nNot here: {_title(name)}, which {reason}." for name, reason in reasons.items()]
     for row in table:
-        lines += [f"\nWithout a figure: {_title(row.peer)}: {_cell(error)}" for error in row.errors]
+        lines += [f"\nWithout a figure: {_title(row.peer)}: {cell(error)}" for error in row.errors]
     return "\n".join(line for line in lines if line) + "\n"
 
 
@@ -176,6 +177,6 @@ def _versions(results: Results) -> str:
     return "\n".join(["## Versions\n", "| environment | |", "|---|---|", *lines]) + "\n"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that a table takes: one line, no bars."""
     return " ".join(text.split()).replace("|", "\\|")

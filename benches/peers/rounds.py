@@ -41,17 +41,17 @@ class Results:
     records: list[dict[str, Any]] = field(default_factory=list)
 
 
-def choose(names: list[str]) -> list[Peer]:
-    """The peers that are called so, all without a name; the ceiling of the load is always among them.
+def choose(names: list[str], known: Mapping[str, Peer] = PEERS, always: str = CEILING) -> list[Peer]:
+    """The peers that are called so, all without a name; one of them, here the load's ceiling, always.
 
     Raises:
         ValueError: for a name that nobody has.
     """
-    unknown = [name for name in names if name not in PEERS]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"no peer is called {unknown[0]!r}: {', '.join(PEERS)}")
-    wanted = {*(names or PEERS), CEILING}
-    return [peer for peer in PEERS.values() if peer.name in wanted]
+        raise ValueError(f"no peer is called {unknown[0]!r}: {', '.join(known)}")
+    wanted = {*(names or known), always}
+    return [peer for peer in known.values() if peer.name in wanted]
 
 
 def plan(cases: list[Case], peers: list[Peer], rounds: int, results: Results) -> list[Run]:

@@ -73,6 +73,14 @@ class Server:
                 rss += process.memory_info().rss / 1024
         return Usage(cpu, rss)
 
+    def pss_kib(self) -> float:
+        """Memory of its own, and its share of what it shares with others (proc(5): PSS)."""
+        pss = 0.0
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                pss += process.memory_full_info().pss / 1024
+        return pss
+
     def _processes(self) -> Iterator[psutil.Process]:
         for pid in self._pids:
             with suppress(psutil.NoSuchProcess):

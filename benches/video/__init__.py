@@ -1,0 +1,1 @@
+"""The benchmark of video: `make bench-video`, or `python -m video` in `benches/`."""
