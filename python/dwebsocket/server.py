@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from django.db import connections
 
 from . import _core, watch
+from .lines import Lines
 
 if TYPE_CHECKING:
     from ._core import AccessLog
@@ -235,28 +236,54 @@ class RequestLog:
 
     logger = logging.getLogger("django.server")
 
+    def __init__(self) -> None:
+        self._lines: Lines | None = None
+        self._time = (0, "")
+
     def response(self, environ: Mapping[str, Any], status: int, sent_bytes: int, seconds: float) -> None:
         """A response was sent, or a socket opened (101)."""
         del seconds
         if status == SWITCHING_PROTOCOLS:
             log_opened(environ)
         level = logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO
-        self._log(level, status, '"%s" %s %s', _request_line(environ), str(status), str(sent_bytes))
+        if self.logger.isEnabledFor(level):
+            self._log(level, status, '"%s" %s %s', _request_line(environ), str(status), str(sent_bytes))
 
     def socket_closed(self, environ: Mapping[str, Any], connection: _core.Connection, seconds: float) -> None:
         """The view of a socket has ended."""
         log_ended(environ, connection, seconds)
         code, ending = ending_of(connection)
         line = '"%s" closed %s %s after %.1f s'
-        self._log(logging.INFO, SWITCHING_PROTOCOLS, line, _request_line(environ), code, ending, seconds)
+        if self.logger.isEnabledFor(logging.INFO):
+            self._log(logging.INFO, SWITCHING_PROTOCOLS, line, _request_line(environ), code, ending, seconds)
 
     def _log(self, level: int, status: int, line: str, *arguments: object) -> None:
-        extra = {
-            "request": None,
-            "server_time": time.strftime("%d/%b/%Y %H:%M:%S"),
-            "status_code": status,
-        }
-        self.logger.log(level, line, *arguments, extra=extra)
+        extra = {"request": None, "server_time": self._server_time(), "status_code": status}
+        logger = self.logger
+        record = logger.makeRecord(logger.name, level, __file__, 0, line, arguments, None, None, extra)
+        handler = logger.handlers[0] if len(logger.handlers) == 1 and not logger.propagate else None
+        # As Django sets it up. Whatever else the project wants of its log is left to logging.
+        if (
+            handler is None
+            or type(handler) is not logging.StreamHandler
+            or handler.filters
+            or logger.filters
+            or logger.disabled
+        ):
+            logger.handle(record)
+            return
+        lines = self._lines
+        if lines is None or lines.handler is not handler:
+            self._lines = lines = Lines(handler)
+        lines.write(record)
+
+    def _server_time(self) -> str:
+        second = int(time.time())
+        known, text = self._time
+        if second != known:
+            text = time.strftime("%d/%b/%Y %H:%M:%S", time.localtime(second))
+            self._time = (second, text)
+        return text
 
 
 def _request_line(environ: Mapping[str, Any]) -> str:
