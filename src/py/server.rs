@@ -196,7 +196,9 @@ impl Server {
     fn work(&self, py: Python<'_>) -> PyResult<()> {
         self.core.check_process()?;
         let _working = Working::begin(&self.core);
-        while let Some(job) = runtime::detached(py, || self.core.workers.take()) {
+        let mut is_first = true;
+        while let Some(job) = self.next_job(py, is_first) {
+            is_first = false;
             // What an application raises, SystemExit included, is dealt with below; this is for panics.
             if catch_unwind(AssertUnwindSafe(|| self.run(py, job))).is_err() {
                 log::error(py, "a panic, told of apart, ended an exchange", "dwebsocket");
@@ -272,8 +274,18 @@ impl Server {
 }
 
 impl Server {
+    /// Waits for the next job, unless it is there. While jobs are, the thread keeps the GIL between two of them, for as
+    /// long as CPython lets a thread keep it that runs Python code.
+    fn next_job(&self, py: Python<'_>, is_first: bool) -> Option<Job> {
+        let there = if is_first { None } else { self.core.workers.take_now() };
+        let mut job = there.or_else(|| runtime::detached(py, || self.core.workers.take()))?;
+        // With the GIL in hand, there is nothing to wait for.
+        drop(job.turn.take());
+        Some(job)
+    }
+
     fn run(&self, py: Python<'_>, job: Job) {
-        let Job { exchange, slot, spawn } = job;
+        let Job { exchange, slot, spawn, .. } = job;
         if spawn && let Err(error) = self.spawn(py) {
             log::exception(py, "no further thread can be started", "dwebsocket", &error);
             self.core.workers.spawn_failed();

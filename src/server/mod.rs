@@ -53,7 +53,7 @@ pub use self::{
     reply::{BodyWriter, ClientGone, Reply, WriteError},
     shutdown::close_in_turn,
     tls::{ClientAuthorities, Tls},
-    workers::{Job, Slot, ThreadCounts, Workers},
+    workers::{Job, Slot, ThreadCounts, Turn, Workers},
 };
 use crate::config::ServerConfig;
 

@@ -26,6 +26,8 @@ pub(super) struct Places<Seat> {
     pub(super) idle: Vec<Seat>,
     /// Threads asked for that have not come yet: at most one.
     pub(super) starting: usize,
+    /// A thread that waited was woken for an exchange and has not begun it.
+    pub(super) coming: bool,
     pub(super) stopping: bool,
     limits: Limits,
     http: usize,
@@ -44,6 +46,7 @@ impl<Seat> Places<Seat> {
         Self {
             idle: Vec::new(),
             starting: 0,
+            coming: false,
             stopping: false,
             limits,
             http: 0,

@@ -2,6 +2,11 @@
 //!
 //! One thread always waits (the leader). Whoever is handed work while nobody else waits is told to start the next
 //! leader first, so threads appear one after another as they are needed and never ahead of need.
+//!
+//! Threads that wait are woken one after another too: the next one when the last one has begun ([`Turn`]). Of those that
+//! run Python only one goes on at a time, so the work of a rush is better left to the one that is at it, which finds the
+//! rest of it where it left off, than given to so many threads that then queue for the interpreter. As soon as that one
+//! waits for something, the next has its turn.
 
 use std::{
     cell::RefCell,
@@ -79,11 +84,20 @@ impl Workers {
         if let Some((exchange, kind)) = places.next() {
             let spawn = places.wants_thread();
             drop(places);
-            return Some(self.shared.job(exchange, kind, spawn));
+            return Some(self.shared.job(exchange, kind, spawn, None));
         }
         places.idle.push(Arc::clone(&seat));
         drop(places);
         Self::stand_up(self.wait(&seat))
+    }
+
+    /// Takes work that is there. Never waits. Only for a thread that got a job before.
+    pub fn take_now(&self) -> Option<Job> {
+        let mut places = self.shared.places.lock();
+        let (exchange, kind) = places.next()?;
+        let spawn = places.wants_thread();
+        drop(places);
+        Some(self.shared.job(exchange, kind, spawn, None))
     }
 
     fn wait(&self, seat: &Arc<Seat>) -> Option<Job> {
@@ -178,29 +192,30 @@ fn refuse_busy(exchange: Exchange) {
     refuse(exchange, StatusCode::SERVICE_UNAVAILABLE, "The server is busy. Try again later.");
 }
 
-fn give(started: Vec<(Arc<Seat>, Job)>) {
-    for (seat, job) in started {
+fn give(started: Option<(Arc<Seat>, Job)>) {
+    if let Some((seat, job)) = started {
         seat.give(Given(Some(job)));
     }
 }
 
 impl Shared {
-    fn job(self: &Arc<Self>, exchange: Box<Exchange>, kind: Kind, spawn: bool) -> Job {
-        Job { exchange, slot: Slot { shared: Arc::clone(self), kind: AtomicU8::new(kind as u8) }, spawn }
+    fn job(self: &Arc<Self>, exchange: Box<Exchange>, kind: Kind, spawn: bool, turn: Option<Turn>) -> Job {
+        let slot = Slot { shared: Arc::clone(self), kind: AtomicU8::new(kind as u8) };
+        Job { exchange, slot, spawn, turn }
     }
 
-    /// Pairs what may start with the threads that wait, the one idle for the shortest time first: its stack and the
-    /// interpreter's data are still in the cache.
-    fn hand_out(self: &Arc<Self>, places: &mut Places<Arc<Seat>>) -> Vec<(Arc<Seat>, Job)> {
-        let mut started = Vec::new();
-        while !places.idle.is_empty()
-            && let Some((exchange, kind)) = places.next()
-            && let Some(seat) = places.idle.pop()
-        {
-            let spawn = places.wants_thread();
-            started.push((seat, self.job(exchange, kind, spawn)));
+    /// Pairs what may start next with a thread that waits, the one idle for the shortest time: its stack and the
+    /// interpreter's data are still in the cache. `None`: nothing may start, nobody waits, or one is still coming, at
+    /// whose beginning this is called again.
+    fn hand_out(self: &Arc<Self>, places: &mut Places<Arc<Seat>>) -> Option<(Arc<Seat>, Job)> {
+        if places.coming || places.idle.is_empty() {
+            return None;
         }
-        started
+        let (exchange, kind) = places.next()?;
+        let seat = places.idle.pop()?;
+        let spawn = places.wants_thread();
+        places.coming = true;
+        Some((seat, self.job(exchange, kind, spawn, Some(Turn(Arc::clone(self))))))
     }
 }
 
@@ -264,6 +279,23 @@ pub struct Job {
     pub slot: Slot,
     /// The taker must start one more thread before it runs the exchange: nobody waits for the next one.
     pub spawn: bool,
+    /// There if the taker was woken for it; to be dropped when the taker is about to run the exchange and has nothing to
+    /// wait for before that.
+    pub turn: Option<Turn>,
+}
+
+/// The turn of one thread to come; dropping it wakes the next one, if there is work for it.
+#[derive(Debug)]
+pub struct Turn(Arc<Shared>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut places = self.0.places.lock();
+        places.coming = false;
+        let next = self.0.hand_out(&mut places);
+        drop(places);
+        give(next);
+    }
 }
 
 /// A place taken by a running exchange; dropping it frees the place. The thread that drops it takes again at once:

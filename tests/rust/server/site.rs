@@ -95,7 +95,8 @@ type View = dyn Fn(Exchange, &Slot) + Send + Sync;
 fn hire(workers: Arc<Workers>, view: Arc<View>, threads: Arc<Mutex<Vec<JoinHandle<()>>>>) {
     let crew = Arc::clone(&threads);
     let thread = thread::spawn(move || {
-        while let Some(Job { exchange, slot, spawn }) = workers.take() {
+        while let Some(Job { exchange, slot, spawn, turn }) = workers.take() {
+            drop(turn);
             if spawn {
                 hire(Arc::clone(&workers), Arc::clone(&view), Arc::clone(&threads));
             }

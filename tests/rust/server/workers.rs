@@ -36,8 +36,11 @@ fn ask(site: &Site, request: &str) -> Client {
     client
 }
 
+/// As a thread that begins its job at once.
 fn take(site: &Site) -> Job {
-    site.workers.take().unwrap()
+    let mut job = site.workers.take().unwrap();
+    drop(job.turn.take());
+    job
 }
 
 fn arrival(receiver: &Receiver<Option<Job>>) -> Option<Job> {
@@ -77,8 +80,41 @@ fn most_recently_idle_thread_goes_first_and_starts_none_while_another_waits() {
     let job = arrival(&later).unwrap();
     assert!(!job.spawn);
     assert!(earlier.try_recv().is_err());
+    drop(job.turn);
     let _other = ask(&site, GET);
     assert!(arrival(&earlier).unwrap().spawn);
+}
+
+#[test]
+fn threads_that_wait_are_woken_one_after_another() {
+    let site = Site::open(small());
+    let waiting = [(); 2].map(|()| site.take_elsewhere());
+    until_equal(&2, || site.workers.counts().idle);
+    let _clients = [ask(&site, GET), ask(&site, GET)];
+    let woken = || waiting.iter().find_map(|thread| thread.try_recv().ok().flatten());
+    let first = until("a job", woken);
+    let one_is_coming = ThreadCounts { idle: 1, http: 1, http_waiting: 1, ..Default::default() };
+    until_equal(&one_is_coming, || site.workers.counts());
+    drop(first.turn);
+    let second = until("the other job", woken);
+    assert_eq!(site.workers.counts(), ThreadCounts { starting: 1, http: 2, ..Default::default() });
+    drop((first.slot, second));
+}
+
+#[test]
+fn thread_that_is_at_it_takes_what_waits_though_another_is_coming() {
+    let site = Site::open(small());
+    assert!(site.workers.take_now().is_none());
+    let waiting = site.take_elsewhere();
+    until_equal(&1, || site.workers.counts().idle);
+    let _first = ask(&site, GET);
+    let coming = arrival(&waiting).unwrap();
+    let _second = ask(&site, GET);
+    until_equal(&1, || site.workers.counts().http_waiting);
+    let job = site.workers.take_now().unwrap();
+    assert!(job.turn.is_none());
+    assert_eq!(site.workers.counts().http, 2);
+    drop((coming, job));
 }
 
 #[test]
