@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from threading import Lock
-from typing import Final
+from typing import Any, Final
+from weakref import WeakSet
 
 MOST_WAITING: Final = 1000
 """Lines that may wait for the thread that is writing; whoever brings a further one waits with it."""
@@ -22,8 +24,13 @@ class Lines:
         handler: where to.
     """
 
-    def __init__(self, handler: logging.StreamHandler[object]) -> None:
+    def __init__(self, handler: logging.StreamHandler[Any]) -> None:
         self.handler = handler
+        self.forget()
+        _everywhere.add(self)
+
+    def forget(self) -> None:
+        """Drops what waits. In a forked child nobody is writing it, and the lines are the parent's."""
         self._waiting: deque[str] = deque()
         self._turn = Lock()
 
@@ -59,3 +66,14 @@ class Lines:
             handler.handleError(record)
         finally:
             handler.release()
+
+
+_everywhere: WeakSet[Lines] = WeakSet()
+
+
+def _forget_everywhere() -> None:
+    for lines in _everywhere:
+        lines.forget()
+
+
+os.register_at_fork(after_in_child=_forget_everywhere)

@@ -46,7 +46,7 @@ class Caller:
         self._raised_by = 0
 
     def begins_a_request(self) -> None:
-        """Threads are reused: what this one accepted or polled for an earlier request is no longer its own."""
+        """Threads are reused: what this one accepted or polled for another request is no longer its own."""
         self.token = None
         self.did_something()
 

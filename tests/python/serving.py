@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -157,3 +158,18 @@ def serve() -> Iterator[Callable[..., Serving]]:
         assert serving.thread_errors == []
         counts = serving.core.counts
         assert counts == {"http_threads": 0, "websocket_threads": 0, "idle_threads": 0, "connections": 0}
+
+
+def in_child(function: Callable[[], None]) -> int:
+    """The exit status of a forked child that runs the function; it is killed if that takes too long."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(int(PATIENCE))
+            function()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
-from collections.abc import Callable
 
 import pytest
 from dwebsocket import _core
-from serving import PATIENCE, Serving
+from serving import Serving, in_child
 from websockets.sync.client import connect
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -24,21 +21,6 @@ def echo(environ, start_response):
     connection = upgrade.accept(text_as_str=True)
     while True:
         connection.send(connection.receive())
-
-
-def in_child(function: Callable[[], None]) -> int:
-    """The exit status of a forked child that runs the function; it is killed if that takes too long."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(int(PATIENCE))
-            function()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def serve_and_stop() -> None:

@@ -11,7 +11,7 @@ import pytest
 from dwebsocket import lines
 from dwebsocket.lines import Lines
 from dwebsocket.server import RequestLog
-from serving import PATIENCE
+from serving import PATIENCE, in_child
 from sockets import until
 
 ENVIRON = {"REQUEST_METHOD": "GET", "RAW_URI": "/a", "SERVER_PROTOCOL": "HTTP/1.1"}
@@ -60,6 +60,28 @@ def test_a_line_that_comes_alone_is_written_at_once() -> None:
     for text in ("one", "two"):
         log.write(record(text))
     assert terminal.writes == ["one\n", "two\n"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_writes_though_a_thread_of_its_parent_was_writing() -> None:
+    terminal = Terminal()
+    terminal.goes_on.clear()
+    log = Lines(logging.StreamHandler(terminal))
+    writer = threading.Thread(target=log.write, args=(record("of the parent"),))
+    writer.start()
+    assert terminal.reached.wait(PATIENCE)
+    log.write(record("of the parent too"))
+
+    def write() -> None:
+        terminal.goes_on.set()
+        log.write(record("of the child"))
+        assert terminal.writes == ["of the child\n"]
+
+    status = in_child(write)
+    terminal.goes_on.set()
+    writer.join(PATIENCE)
+    assert status == 0
+    assert terminal.writes == ["of the parent\n", "of the parent too\n"]
 
 
 def test_no_more_lines_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
