@@ -96,10 +96,11 @@ TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom tes
 test: ## Set up what the tests need and run them all
 	@scripts/steps.sh "$(MAKE)" build $(TEST_STEPS)
 
-test-rust: ## Rust tests of the core, without Python
+test-rust: ## Rust tests of the core and of video, without Python
 	@scripts/need-cargo.sh
 	@echo "==> Rust tests"
 	@cargo test --no-default-features $(ARGS)
+	@if pkg-config --exists opencv4 libturbojpeg libavformat; then cargo test --no-default-features -p dwebsocket-rs-video $(ARGS); fi
 
 test-loom: ## Model checks of the mailbox and the turnstile
 	@scripts/need-cargo.sh
