@@ -80,7 +80,12 @@ class Viewer:
 
 
 class Camera:
-    """Sends a clip over and over."""
+    """Sends a clip over and over.
+
+    Attributes:
+        began: when the first picture was due.
+        sent: when each picture was sent.
+    """
 
     def __init__(self, clip: flv.Clip, fps: float) -> None:
         self.sent: list[float] = []
@@ -88,7 +93,7 @@ class Camera:
         self._fps = fps
         self._viewers: set[Viewer] = set()
         self._selector = selectors.DefaultSelector()
-        self._began = time.monotonic()
+        self.began = time.monotonic()
 
     def run(self, listener: socket.socket, until: int) -> None:
         """Sends until the descriptor `until` can be read."""
@@ -96,7 +101,7 @@ class Camera:
         self._selector.register(listener, selectors.EVENT_READ, None)
         self._selector.register(until, selectors.EVENT_READ, until)
         while True:
-            due = self._began + len(self.sent) / self._fps
+            due = self.began + len(self.sent) / self._fps
             wait = due - time.monotonic()
             if wait <= 0:
                 self._show_next()
@@ -108,6 +113,12 @@ class Camera:
                     self._accept(listener)
                 elif not key.data.receive(self._clip.opening):
                     self._drop(key.data)
+
+    def close(self) -> None:
+        """Lets go of all viewers."""
+        for viewer in list(self._viewers):
+            self._drop(viewer)
+        self._selector.close()
 
     def _show_next(self) -> None:
         number = len(self.sent)
@@ -137,6 +148,7 @@ def main() -> None:
         print(listener.getsockname()[1], flush=True)
         camera = Camera(clip, float(sys.argv[2]))
         camera.run(listener, sys.stdin.fileno())
+        camera.close()
     print(json.dumps({"frames": len(clip.pictures), "sent": camera.sent}), flush=True)
 
 
