@@ -26,12 +26,11 @@ def _quiet() -> None:
     """
     if "OPENCV_LOG_LEVEL" not in os.environ:
         silence()
-    if "OPENCV_FFMPEG_DEBUG" not in os.environ:
+    if "OPENCV_FFMPEG_DEBUG" not in os.environ and "OPENCV_FFMPEG_LOGLEVEL" not in os.environ:
+        silence_ffmpeg()
         # OpenCV sets FFmpeg's log up anew from this variable whenever it opens a source; there is no other
         # way to it.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        # And for who opens nothing through OpenCV:
-        silence_ffmpeg()
+        os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
 
 
 check_core()
