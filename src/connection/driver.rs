@@ -209,6 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return false;
         }
         let shared = &*self.driver.shared;
+        self.writer.set_deaf(self.reader.is_stalled());
         let Poll::Ready(wrote) = self.writer.poll(&mut self.socket, shared, context) else {
             return false;
         };

@@ -10,6 +10,8 @@ mod compression;
 mod driver;
 pub mod groups;
 #[cfg(not(loom))]
+mod flight;
+#[cfg(not(loom))]
 mod handle;
 pub mod mailbox;
 #[cfg(not(loom))]

@@ -186,7 +186,9 @@ impl Reader {
                     Found::Some
                 }
                 Ok(Some(Event::Pong(payload))) => {
-                    shared.keep_control_frame(0xA, &payload);
+                    if !writer.answered(&payload) {
+                        shared.keep_control_frame(0xA, &payload);
+                    }
                     Found::Some
                 }
                 Ok(Some(Event::Close(frame))) => {

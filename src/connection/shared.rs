@@ -134,6 +134,11 @@ impl Shared {
         taken
     }
 
+    /// Whether anything waits in a slot.
+    pub(super) fn has_newest(&self) -> bool {
+        self.slots.get().is_some_and(Slots::is_waiting)
+    }
+
     /// Nothing more is sent that was not asked for.
     pub(super) fn close_slots(&self) {
         self.slots().close_all();

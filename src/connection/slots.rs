@@ -295,6 +295,11 @@ impl Slots {
         true
     }
 
+    /// Whether anything waits to be taken.
+    pub fn is_waiting(&self) -> bool {
+        self.state.lock().open.iter().any(|slot| !slot.waiting.is_empty())
+    }
+
     /// Lets no content into a slot from now on, or again. False: it was so before, or the slot is closed.
     pub fn pause(&self, number: u64, paused: bool) -> bool {
         let mut state = self.state.lock();

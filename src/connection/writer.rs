@@ -8,9 +8,9 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::AsyncWrite;
+use tokio::{io::AsyncWrite, time::Instant};
 
-use super::shared::Shared;
+use super::{flight::Flight, shared::Shared};
 use crate::wire::frame;
 
 /// What is taken from the outbox at once, to be written together.
@@ -51,7 +51,10 @@ pub(super) struct Writer {
     close: Close,
     /// Whether the slots have their turn before the outbox.
     turn_of_slots: bool,
-    took_newest: bool,
+    /// What of slots is on its way; there once anything was.
+    flight: Option<Box<Flight>>,
+    /// Pongs stay unread, so that none is waited for.
+    is_deaf: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +91,16 @@ impl Writer {
         }
     }
 
+    /// A Pong has come. True: it answers a Ping of the writer's own, and is nobody else's business.
+    pub(super) fn answered(&mut self, payload: &[u8]) -> bool {
+        self.flight.as_mut().is_some_and(|flight| flight.answered(payload, Instant::now()))
+    }
+
+    /// Whether what the peer sends is left unread for now.
+    pub(super) fn set_deaf(&mut self, is_deaf: bool) {
+        self.is_deaf = is_deaf;
+    }
+
     /// Whether the socket has not taken the whole Ping yet.
     pub(super) fn holds_ping(&self) -> bool {
         self.ping != Ping::None
@@ -95,7 +108,7 @@ impl Writer {
 
     /// Whether anything of a slot was ever written.
     pub(super) fn took_newest(&self) -> bool {
-        self.took_newest
+        self.flight.is_some()
     }
 
     /// Writes once. Pending: nothing is queued, or the socket has no room.
@@ -165,9 +178,24 @@ impl Writer {
 
     fn take_newest(&mut self, shared: &Shared) -> bool {
         self.turn_of_slots = false;
-        let taken = shared.take_newest(&mut self.frames);
-        self.took_newest |= taken;
-        taken
+        // What is held needs no nudge: the Pong that makes room wakes the task, which reads before it writes.
+        if let Some(flight) = self.flight.as_mut().filter(|flight| !self.is_deaf && !flight.has_room()) {
+            if shared.has_newest() {
+                flight.holds();
+            }
+            return false;
+        }
+        let first = self.frames.len();
+        if !shared.take_newest(&mut self.frames) {
+            return false;
+        }
+        let bytes = self.frames.iter().skip(first).map(Bytes::len).sum();
+        let (flight, now) = (self.flight.get_or_insert_default(), Instant::now());
+        if let Some(ping) = flight.before(bytes, now) {
+            self.frames.insert(first, ping);
+        }
+        self.frames.extend(flight.behind(bytes, now));
+        true
     }
 
     fn poll_write<S>(&mut self, socket: &mut S, context: &mut Context<'_>) -> Poll<std::io::Result<usize>>

@@ -305,3 +305,99 @@ async fn no_wake_up_is_lost_among_publishers_and_senders() {
     };
     tokio::join!(publishing, sending, reading);
 }
+
+/// The next frame of a server: its first byte and its payload.
+async fn next_frame(peer: &mut DuplexStream) -> (u8, Vec<u8>) {
+    let mut header = [0; 2];
+    peer.read_exact(&mut header).await.unwrap();
+    let length = match header[1] {
+        126 => usize::from(peer.read_u16().await.unwrap()),
+        length => usize::from(length),
+    };
+    let mut payload = vec![0; length];
+    peer.read_exact(&mut payload).await.unwrap();
+    (header[0], payload)
+}
+
+/// Reads a Ping and gives its payload.
+async fn ping(peer: &mut DuplexStream) -> Vec<u8> {
+    let (first, payload) = next_frame(peer).await;
+    assert_eq!(first, 0x89);
+    payload
+}
+
+/// Reads 60,000 equal bytes and gives the first.
+async fn content(peer: &mut DuplexStream) -> u8 {
+    let (first, payload) = next_frame(peer).await;
+    assert_eq!((first, payload.len()), (0x82, 60_000));
+    payload[0]
+}
+
+#[tokio::test]
+async fn content_waits_until_the_one_before_it_has_arrived() {
+    let room = Arc::new(NewestRoom::default());
+    let (connection, mut peer, _task) = piped(config(|_| ()), 1 << 20);
+    let subscription = room.join(&connection).unwrap();
+    room.publish(Part::Content, &large(1, 60_000));
+    let way = ping(&mut peer).await;
+    assert_eq!(content(&mut peer).await, 1);
+    let arrival = ping(&mut peer).await;
+    for byte in 2..=9 {
+        room.publish(Part::Content, &large(byte, 60_000));
+    }
+    room.publish(Part::Notice, &text("ended"));
+    // The queue does not wait, and the Pong of the Ping before the content changes nothing.
+    for queued in [b'q', b'r'] {
+        connection.send(encode_message(Kind::Text, &[queued]), Patience::Other).unwrap();
+        expect_bytes(&mut peer, &[0x81, 1, queued]).await;
+        send_bytes(&mut peer, &client_frame(0x8A, &way)).await;
+    }
+    assert_eq!(subscription.counts(), (1, 7));
+    send_bytes(&mut peer, &client_frame(0x8A, &arrival)).await;
+    assert_eq!(content(&mut peer).await, 9);
+    expect_bytes(&mut peer, b"\x81\x05ended").await;
+    ping(&mut peer).await;
+    assert_eq!(subscription.counts(), (2, 7));
+}
+
+#[tokio::test]
+async fn pongs_to_the_pings_of_content_are_kept_from_who_observes_control_frames() {
+    let room = Arc::new(NewestRoom::default());
+    let (connection, mut peer, _task) = piped(config(|_| ()), 1 << 20);
+    connection.observe_control_frames();
+    let _subscription = room.join(&connection).unwrap();
+    room.publish(Part::Content, &large(1, 5000));
+    let way = ping(&mut peer).await;
+    for payload in [&way[..], b"of somebody else"] {
+        send_bytes(&mut peer, &client_frame(0x8A, payload)).await;
+    }
+    send_bytes(&mut peer, &client_frame(0x81, b"behind")).await;
+    on_thread({
+        let connection = connection.clone();
+        move || connection.receive(None).map(drop)
+    })
+    .await
+    .unwrap();
+    let kept: Vec<_> = connection.take_control_frames();
+    assert_eq!(kept, [(0xA, Bytes::from_static(b"of somebody else"))]);
+}
+
+#[tokio::test]
+async fn content_flows_while_the_view_leaves_its_messages_and_with_them_the_pongs_unread() {
+    let room = Arc::new(NewestRoom::default());
+    let (connection, mut peer, _task) = piped(config(|config| config.inbox_messages = 1), 1 << 20);
+    let _subscription = room.join(&connection).unwrap();
+    for _ in 0..3 {
+        send_bytes(&mut peer, &client_frame(0x81, b"unread")).await;
+    }
+    for byte in 1..=100 {
+        room.publish(Part::Content, &large(byte, 60_000));
+        if byte == 1 {
+            ping(&mut peer).await;
+        }
+        assert_eq!(content(&mut peer).await, byte);
+        if byte <= 32 {
+            ping(&mut peer).await;
+        }
+    }
+}
