@@ -8,9 +8,9 @@ mod clock;
 mod compression;
 #[cfg(not(loom))]
 mod driver;
-pub mod groups;
 #[cfg(not(loom))]
 mod flight;
+pub mod groups;
 #[cfg(not(loom))]
 mod handle;
 pub mod mailbox;

@@ -45,9 +45,17 @@ def http_url(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
+HTTP_REQUESTS: list[str] = []
+"""What was asked of `http_url`, oldest first."""
+
+
 class _QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         pass
+
+    def send_head(self) -> object:
+        HTTP_REQUESTS.append(self.path)
+        return super().send_head()
 
     def copyfile(self, source: object, outputfile: object) -> None:
         # A player that has seen enough hangs up in the middle.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from clip import (
     FAST,
+    HTTP_REQUESTS,
     SAMPLE_FRAMES,
     digest,
     http_url,
@@ -22,8 +23,12 @@ from clip import (
 )
 from dwebsocket.video import Frames, VideoError, video_img_base64
 from rtmp import SAMPLE, RtmpServer, patient_rtmp_server, rtmp_server
+from sockets import Sockets
+from watching import feed, frame
 
-pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
+Playback = pytest.importorskip(
+    "dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError
+).Playback
 
 __all__ = ["http_url", "patient_rtmp_server", "rtmp_server", "silent_server"]
 
@@ -51,6 +56,46 @@ def test_a_file_over_http_is_a_recording(http_url: str) -> None:
         assert digest(next(video)) == sample_digests()[0]
         video.seek(4.0)
         assert digest(next(video)) == sample_digests()[100]
+
+
+def test_a_file_over_http_is_opened_once_for_each_who_plays_it(http_url: str) -> None:
+    HTTP_REQUESTS.clear()
+    alone = Playback(http_url, pace=False, open_timeout_seconds=15.0, read_timeout_seconds=5.0)
+    assert alone.take(80) is not None
+    alone.close()
+    once = len(HTTP_REQUESTS)
+    assert once > 0
+    HTTP_REQUESTS.clear()
+    videos = [FAST(http_url) for _ in range(3)]
+    for video in videos:
+        assert [digest(next(video)) for _ in range(3)] == list(sample_digests()[:3])
+    assert len(HTTP_REQUESTS) == 3 * once
+    for video in videos:
+        video.close()
+
+
+@pytest.mark.usefixtures("no_feed_runs_on", "videos_linger_no_longer")
+def test_who_plays_a_file_that_is_watched_leaves_it_to_the_viewers(http_url: str, sockets: Sockets) -> None:
+    ends = sockets.open()
+    with feed(http_url).watch(ends.websocket), FAST(http_url) as video:
+        first = frame(ends.client)
+        assert digest(next(video)) == sample_digests()[0]
+        while frame(ends.client)["t"] < first["t"] + 1:
+            pass
+        assert digest(next(video)) == sample_digests()[1]
+
+
+def test_a_file_over_http_is_paced_and_sought_in_as_one_on_disk(http_url: str) -> None:
+    with video_img_base64(http_url) as video:
+        video.seek(8.0)
+        began = time.monotonic()
+        assert digest(next(video)) == sample_digests()[200]
+        assert video.skip(24) == 24
+        assert digest(next(video)) == sample_digests()[225]
+        for _ in range(12):
+            next(video)
+        assert time.monotonic() - began > 0.4
+        assert sum(1 for _ in video) == SAMPLE_FRAMES - 238
 
 
 def test_an_unreadable_source_raises_an_error_that_names_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from clip import jpeg_size
-from dwebsocket.video import Feed
+from dwebsocket.video import Feed, frames
 from rtmp import SAMPLE
 from serving import PATIENCE
 from sockets import until
@@ -23,6 +23,12 @@ def no_feed_runs_on() -> Iterator[None]:
     """The feeds of the test are gone after it, as those of `feed` soon are, and their threads with them."""
     yield
     until(lambda: threads("video-feed") == threads("video-capture") == threads("video-remux") == 0)
+
+
+@pytest.fixture
+def videos_linger_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feeds of `video_img_base64` are as those of `feed`."""
+    monkeypatch.setattr(frames, "Feed", feed)
 
 
 def feed(source: object = SAMPLE, **options: object) -> Feed:

@@ -58,9 +58,8 @@ impl Playback {
         let shared = Shared {
             opener,
             timeouts,
-            paced,
             process: std::process::id(),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State { paced, ..State::default() }),
             arrived: Condvar::new(),
             wanted: Condvar::new(),
         };
@@ -72,7 +71,14 @@ impl Playback {
     /// # Errors
     /// The source cannot be opened, or it stalled; every later take gives [`Taken::Ended`].
     pub fn take(&self, until: Instant) -> Result<Taken, Reason> {
-        self.take_when(until, self.shared.paced)
+        self.take_when(until, true)
+    }
+
+    /// Whether a recording's pictures are due at their own time, from the next on.
+    pub fn set_paced(&self, paced: bool) {
+        if let Ok(mut state) = self.shared.lock() {
+            (state.paced, state.pace) = (paced, None);
+        }
     }
 
     /// Takes the next picture as soon as it is there, whatever the pace, and lets the pace start anew after it.
@@ -215,7 +221,6 @@ impl fmt::Debug for Playback {
 struct Shared {
     opener: Opener,
     timeouts: Timeouts,
-    paced: bool,
     /// The process that made it: a capture thread does not survive a fork.
     process: u32,
     state: Mutex<State>,
@@ -236,6 +241,8 @@ struct State {
     seek_seconds: Option<f64>,
     /// Since when the capture thread has been opening or reading; None while it waits for an empty slot.
     busy_since: Option<Instant>,
+    /// Whether a recording's pictures are due at their own time.
+    paced: bool,
     pace: Option<Pace>,
     position_seconds: Option<f64>,
 }
@@ -275,7 +282,7 @@ impl Shared {
 
     /// When the picture in the slot is due; None when that is now.
     fn due(&self, state: &mut State, position_seconds: f64, paced: bool) -> Option<Instant> {
-        if !self.paced || state.facts.is_none_or(|facts| !facts.recorded) {
+        if !state.paced || state.facts.is_none_or(|facts| !facts.recorded) {
             return None;
         }
         if !paced {

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from dwebsocket.exceptions import ConnectionClosed
 
 from .errors import VideoError, extension
+from .log import writer
 from .pump import Pump
 
 if TYPE_CHECKING:
@@ -30,8 +32,9 @@ class Feed:
     costs. The source is opened by the first viewer and closed `linger_seconds` after the last. Nothing of it
     runs in Python.
 
-    A live source that is lost is opened again, with growing pauses, for as long as somebody watches. Viewers
-    of a recording who come within its first second watch it together; one who pauses or seeks goes on alone.
+    A live source that is lost is opened again, with growing pauses, for as long as somebody watches; the
+    logger `dwebsocket.video` tells when it is lost (WARNING) and when it is back (INFO). Viewers of a
+    recording who come within its first second watch it together; one who pauses or seeks goes on alone.
 
     Args:
         source: a file, a url that FFmpeg opens (`rtmp://`, `rtsp://`, `http://`, `udp://`, …), or a camera's
@@ -45,11 +48,13 @@ class Feed:
             `video_img_base64`.
         read_timeout_seconds: how long it may take from one frame to the next.
         reconnect: whether a live source that is lost, or not there yet, is opened again.
+        no_signal: a JPEG, or the file with one, that is shown as it is while a live source is lost.
 
     Raises:
         ImportError: the distribution `dwebsocket-rs-video` is not installed, or in another version.
+        OSError: the file of `no_signal` cannot be read.
         TypeError: the source is neither a string nor a path nor an integer.
-        ValueError: an option is out of range.
+        ValueError: an option is out of range, or `no_signal` is no JPEG.
     """
 
     def __init__(  # noqa: PLR0913 - options by name
@@ -64,6 +69,7 @@ class Feed:
         open_timeout_seconds: float = 15.0,
         read_timeout_seconds: float = 5.0,
         reconnect: bool = True,
+        no_signal: bytes | str | os.PathLike[str] | None = None,
     ) -> None:
         if isinstance(source, bool) or source is None:
             raise TypeError(f"source must be a string, a path or the index of a camera, not {source!r}")
@@ -77,12 +83,17 @@ class Feed:
             "read_timeout_seconds": read_timeout_seconds,
             "reconnect": reconnect,
         }
-        self._set(source, options)
+        if no_signal is not None and not isinstance(no_signal, bytes):
+            no_signal = Path(no_signal).read_bytes()
+        self._set(source, options, no_signal)
 
-    def _set(self, source: int | str | os.PathLike[str] | None, options: Options) -> None:
+    def _set(
+        self, source: int | str | os.PathLike[str] | None, options: Options, no_signal: bytes | None = None
+    ) -> None:
         self._source = source
         self._options = options
-        self._plain: PlainFeed = extension().Feed(source, options)
+        self._no_signal = no_signal
+        self._plain: PlainFeed = extension().Feed(source, options, no_signal)
         self._pump: Pump | None = None
 
     @classmethod
@@ -176,6 +187,7 @@ class Feed:
         if connection is None:
             raise ConnectionClosed(1006, "closed before it was accepted")
         viewer = Viewer(self._plain.watch(connection, form), websocket)
+        writer.start()
         if self._pump is not None:
             self._pump.start()
         return viewer
@@ -201,9 +213,13 @@ class Feed:
         finally:
             reader.close()
 
-    def reader(self, form: ReadForm) -> Reader:
-        """Join it to read its frames; the primitive below `frames`."""
-        reader = self._plain.read(form)
+    def reader(self, form: ReadForm, *, takes_over: bool = False) -> Reader:
+        """Join it to read its frames; the primitive below `frames`.
+
+        With `takes_over` it may have a recording to itself: see `Reader.take_over`.
+        """
+        reader = self._plain.read(form, takes_over)
+        writer.start()
         if self._pump is not None:
             self._pump.start()
         return reader
@@ -211,7 +227,7 @@ class Feed:
     def with_quality(self, quality: int) -> Feed:
         """A feed of the same source in another quality."""
         feed = Feed.__new__(Feed)
-        feed._set(self._source, {**self._options, "quality": quality})
+        feed._set(self._source, {**self._options, "quality": quality}, self._no_signal)
         return feed
 
 

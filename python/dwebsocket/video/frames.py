@@ -71,7 +71,7 @@ def video_img_base64(
         return playback
 
     shares = isinstance(source, int) or (isinstance(source, str) and "://" in source)
-    return Frames(SharedPlayback(feed, own) if shares else own(), quality)
+    return Frames(SharedPlayback(feed, own, pace=pace) if shares else own(), quality)
 
 
 class Frames:

@@ -18,18 +18,21 @@ _UNSEEKABLE = "a live source cannot be sought in"
 class SharedPlayback:
     """What `Playback` does for a source of one's own, over a feed that is shared.
 
-    A source that turns out to be a recording is played alone after all: then the feed is left, and the source
-    opened again.
+    A source that turns out to be a recording is played alone after all: then the feed is left, and what it
+    has opened taken over from it, unless somebody watches it.
 
     Args:
         feed: the shared one; joined by the first frame.
         own: makes the playback of a recording.
+        pace: whether a recording's frames come at their own rate.
     """
 
-    def __init__(self, feed: Feed, own: Callable[[], Playback]) -> None:
+    def __init__(self, feed: Feed, own: Callable[[], Playback], *, pace: bool) -> None:
         self._feed = feed
         self._own = own
+        self._pace = pace
         self._lock = threading.Lock()
+        self._deciding = threading.RLock()
         self._reader: Reader | None = None
         self._alone: Playback | None = None
         self._seek_seconds: float | None = None
@@ -99,22 +102,22 @@ class SharedPlayback:
         """Joins the feed, and leaves it again where the source is a recording; None when it is closed."""
         if self._alone is not None:
             return self._alone
+        # Who comes while it is not known yet waits: what is read from a feed that is left looks like an end.
+        with self._deciding:
+            return self._alone or self._reader or self._join()
+
+    def _join(self) -> Playback | Reader | None:
         with self._lock:
             if self._closed:
                 return None
-            first = self._reader is None
-            if first:
-                self._reader = self._feed.reader("base64")
-            reader = self._reader
-        if not first or reader is None:
-            return reader
+            reader = self._reader = self._feed.reader("base64", takes_over=True)
         facts = reader.facts()
         if facts is None or not facts[2]:
             if facts is not None and self._seek_seconds is not None:
                 raise VideoError(self.source, _UNSEEKABLE)
             return reader
+        alone = reader.take_over(self._pace) or self._own()
         reader.close()
-        alone = self._own()
         if self._seek_seconds is not None:
             alone.seek(self._seek_seconds)
         with self._lock:

@@ -10,12 +10,23 @@ import atexit
 import os
 from typing import TYPE_CHECKING
 
-from ._video import Feed, Playback, Reader, Viewer, check_core, silence, silence_ffmpeg, stop
+from ._video import (
+    Feed,
+    Playback,
+    Reader,
+    Viewer,
+    check_core,
+    is_log_idle,
+    silence,
+    silence_ffmpeg,
+    stop,
+    take_event,
+)
 
 if TYPE_CHECKING:
-    from ._video import Options
+    from ._video import Event, Options
 
-__all__ = ["Feed", "Options", "Playback", "Reader", "Viewer"]
+__all__ = ["Event", "Feed", "Options", "Playback", "Reader", "Viewer", "is_log_idle", "take_event"]
 
 
 def _quiet() -> None:

@@ -6,7 +6,7 @@ Each method may be called from any thread and waits without the GIL.
 from __future__ import annotations
 
 import os
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, Required, TypedDict, final, type_check_only
 
 @final
 class Playback:
@@ -74,11 +74,15 @@ class Options(TypedDict):
 class Feed:
     """A source that is shared by all in this process who name it with the same options."""
 
-    def __new__(cls, source: int | str | os.PathLike[str] | None, options: Options) -> Feed:
+    def __new__(
+        cls, source: int | str | os.PathLike[str] | None, options: Options, no_signal: bytes | None
+    ) -> Feed:
         """An int is a camera, a str with a scheme a url, None a source whose frames are pushed.
 
+        `no_signal` is a JPEG that is shown while the source is lost.
+
         Raises:
-            ValueError: an option is out of range.
+            ValueError: an option is out of range, or `no_signal` is no JPEG.
         """
 
     @property
@@ -96,8 +100,11 @@ class Feed:
             ValueError: no such form, or frames are pushed, which "mp4" is not made of.
         """
 
-    def read(self, form: str) -> Reader:
-        """Join it to read its frames: "array", "jpeg" or "base64"."""
+    def read(self, form: str, takes_over: bool) -> Reader:
+        """Join it to read its frames: "array", "jpeg" or "base64".
+
+        With `takes_over` a recording may be given to it: `Reader.take_over`.
+        """
 
     def push(self, data: bytes, shape: tuple[int, int, int] | None) -> None:
         """Hand in pixels of a height, width and number of channels, or a JPEG.
@@ -151,8 +158,35 @@ class Reader:
     def facts(self) -> tuple[float | None, float | None, bool] | None:
         """As `Playback.facts`."""
 
+    def take_over(self, pace: bool) -> Playback | None:
+        """The recording itself, open and at its start, once `facts` has told that it is one.
+
+        None: others watch it, or another reader was given it.
+        """
+
     def close(self) -> None:
         """Leave the feed and wake who waits. Idempotent."""
+
+@type_check_only
+class Event(TypedDict, total=False):
+    """Something that happened to the source of a feed.
+
+    It always has `source` (credentials masked), `failures` and `outage_seconds`: how often, and for how
+    long, it has given no pictures. No failures: it is back; then there is nothing else.
+    """
+
+    source: Required[str]
+    failures: Required[int]
+    outage_seconds: Required[float]
+    reason: str | None
+    was_open: bool
+    next_seconds: float | None
+
+def take_event(timeout: float) -> Event | None:
+    """Wait for the next event; None: there was none within `timeout` seconds, or none can come."""
+
+def is_log_idle() -> bool:
+    """Whether there is no event, and none can come until somebody watches a feed."""
 
 def check_core() -> None:
     """Find the rooms of the core that is installed beside this.

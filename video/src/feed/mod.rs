@@ -12,6 +12,7 @@
 //! seeks or changes the speed while others watch goes on with a run of their own.
 
 mod form;
+mod log;
 mod pushed;
 mod reader;
 mod remux;
@@ -30,6 +31,7 @@ use crate::room::Core;
 use crate::source::Source;
 
 pub use form::Form;
+pub use log::{Event, Happened, Log, Next};
 pub use pushed::Pushed;
 pub use reader::{Item, Kind, Read, Reader};
 pub use run::{State, Status};
@@ -39,6 +41,16 @@ use run::{Control, Run};
 
 /// Opens a source for a feed; as [`Opener`](crate::playback::Opener), and shared by the runs.
 pub type SharedOpener = Arc<dyn Fn(Timeouts) -> Result<Box<dyn Capture>, Reason> + Send + Sync>;
+
+/// What a feed shows.
+pub struct FeedSource {
+    /// What of it is shown.
+    pub shown: Shown,
+    /// Without credentials.
+    pub name: Arc<str>,
+    /// A JPEG to be shown while it is lost.
+    pub no_signal: Option<Arc<[u8]>>,
+}
 
 /// How the pictures of a source are shown.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +72,10 @@ pub struct Options {
 }
 
 /// What is shown of a source.
-pub(crate) enum Shown {
+pub enum Shown {
     /// Its pictures.
     Pictures(SharedOpener),
-    /// Its packets.
+    /// Its packets, for viewers who take [`Form::Mp4`]. What the options say of pictures means nothing.
     Packets(Source),
 }
 
@@ -72,6 +84,9 @@ pub(crate) struct Origin {
     pub(crate) shown: Shown,
     pub(crate) options: Options,
     pub(crate) core: Core,
+    pub(crate) log: Arc<Log>,
+    pub(crate) name: Arc<str>,
+    pub(crate) no_signal: Option<Arc<[u8]>>,
 }
 
 /// A source that many viewers share.
@@ -85,17 +100,9 @@ pub struct Feed {
 
 impl Feed {
     /// A feed that nobody watches yet. The options say whether a source that is lost comes back.
-    pub fn new(opener: SharedOpener, options: Options, core: Core) -> Self {
-        Self::of(Shown::Pictures(opener), options, core)
-    }
-
-    /// A feed of a source's packets, for viewers who take [`Form::Mp4`]. What the options say of pictures means nothing.
-    pub fn of_packets(source: Source, options: Options, core: Core) -> Self {
-        Self::of(Shown::Packets(source), options, core)
-    }
-
-    fn of(shown: Shown, options: Options, core: Core) -> Self {
-        let origin = Arc::new(Origin { shown, options, core });
+    pub fn new(source: FeedSource, options: Options, core: Core, log: Arc<Log>) -> Self {
+        let FeedSource { shown, name, no_signal } = source;
+        let origin = Arc::new(Origin { shown, options, core, log, name, no_signal });
         Self { origin, process: std::process::id(), current: Mutex::new(None) }
     }
 

@@ -10,7 +10,7 @@ use super::run::{Run, State};
 use crate::capture::Facts;
 use crate::encode::Pixels;
 use crate::error::Reason;
-use crate::playback::Told;
+use crate::playback::{Playback, Told};
 
 /// What a reader is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Read {
 /// Where a run leaves the newest picture for one reader. Its lock is the last to be taken.
 pub(super) struct ReadSlot {
     kind: Kind,
+    /// It had rather have a recording to itself.
+    takes_over: bool,
     inner: Mutex<Inner>,
     arrived: Condvar,
 }
@@ -58,11 +60,25 @@ struct Inner {
     position_seconds: Option<f64>,
     is_over: bool,
     failure: Option<String>,
+    /// A recording, for its reader alone.
+    given: Option<Playback>,
 }
 
 impl ReadSlot {
     pub(super) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    pub(super) fn takes_over(&self) -> bool {
+        self.takes_over
+    }
+
+    /// Gives it the source itself, from which nothing was taken; its run is over.
+    pub(super) fn hand_over(&self, playback: Playback) {
+        let mut inner = self.inner.lock();
+        if !inner.is_over {
+            (inner.is_over, inner.given) = (true, Some(playback));
+        }
     }
 
     /// Whether nothing more is given.
@@ -99,12 +115,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Joins a feed. Its source is opened if it is not open.
+    /// Joins a feed. Its source is opened if it is not open. With `takes_over`, [`Reader::take_over`] may have it.
     ///
     /// # Errors
     /// There is no thread, or the process forked.
-    pub fn new(feed: &Arc<Feed>, kind: Kind) -> Result<Self, Reason> {
-        let slot = Arc::new(ReadSlot { kind, inner: Mutex::default(), arrived: Condvar::new() });
+    pub fn new(feed: &Arc<Feed>, kind: Kind, takes_over: bool) -> Result<Self, Reason> {
+        let slot = Arc::new(ReadSlot { kind, takes_over, inner: Mutex::default(), arrived: Condvar::new() });
         let run = feed.join(|run, joining| {
             joining.add_reader(&slot);
             Arc::clone(run)
@@ -158,6 +174,12 @@ impl Reader {
         }
     }
 
+    /// The source itself, if it is a recording that only such readers had joined: open, and at its start. Known once the
+    /// facts are; then the feed is left. None: others have it.
+    pub fn take_over(&self) -> Option<Playback> {
+        self.slot().ok()??.inner.lock().given.take()
+    }
+
     /// What the source told about itself, if it is or was open.
     pub fn known_facts(&self) -> Option<Facts> {
         self.slot().ok()??;
@@ -177,7 +199,9 @@ impl Reader {
         if let Some(slot) = self.slot.lock().take() {
             let mut inner = slot.inner.lock();
             (inner.is_over, inner.item, inner.failure) = (true, None, None);
+            let given = inner.given.take();
             drop(inner);
+            drop(given);
             slot.arrived.notify_all();
         }
     }

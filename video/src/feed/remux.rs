@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::form::{self, Form};
+use super::log::Teller;
 use super::run::{Run, State};
 use super::thread::{End, back_off};
 use crate::error::Reason;
@@ -27,6 +28,7 @@ pub(super) struct Remux<'run> {
     sent: u64,
     /// Where the next track of a live source goes on.
     resumes_at: Duration,
+    teller: Teller,
 }
 
 /// One opening of the source.
@@ -46,7 +48,8 @@ struct Playing {
 
 impl<'run> Remux<'run> {
     pub(super) fn new(run: &'run Arc<Run>, source: &'run Source) -> Self {
-        Self { run, source, sent: 0, resumes_at: Duration::ZERO }
+        let teller = Teller::new(&run.origin.log, &run.origin.name);
+        Self { run, source, sent: 0, resumes_at: Duration::ZERO, teller }
     }
 
     /// Opens the source, sends its packets, and opens it again where that makes sense, until nobody watches.
@@ -62,9 +65,15 @@ impl<'run> Remux<'run> {
             let is_hopeless = matches!(reason, Some(Reason::NotForMp4(_)));
             let goes_on = if self.run.origin.options.reconnects && !recorded && !is_hopeless {
                 failures = if self.sent > sent_before { 0 } else { failures + 1 };
+                let pause = back_off(failures);
+                self.teller.failed(reason.as_ref(), Some(pause));
                 self.run.enter(State::Lost, reason.as_ref());
-                self.run.waits(Some(Instant::now() + back_off(failures)))
+                self.run.waits(Some(Instant::now() + pause))
             } else {
+                // A codec that cannot be sent is the viewer's choice of form, and told to the viewer.
+                if !recorded && reason.is_some() && !is_hopeless {
+                    self.teller.failed(reason.as_ref(), None);
+                }
                 self.run.enter(State::Ended, reason.as_ref());
                 recorded && reason.is_none() && self.run.waits(None)
             };
@@ -120,6 +129,7 @@ impl<'run> Remux<'run> {
             }
         }
         let early = self.run.opened(playing.input.facts());
+        self.teller.shows();
         self.run.enter(State::Live, None);
         for (viewer, command) in early {
             if let Some(viewer) = viewer.upgrade() {

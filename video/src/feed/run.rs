@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Origin;
 use super::form::{self, Form};
+use super::log::Watched;
 use super::reader::ReadSlot;
 use super::viewer::{Command, Viewer};
 use crate::capture::Facts;
@@ -100,7 +101,7 @@ impl Control {
 pub(super) struct Run {
     pub(super) origin: Arc<Origin>,
     rooms: [Room; Form::ALL.len()],
-    /// Taken before the locks of rooms, slots and readers; after that of a viewer.
+    /// Taken before the locks of rooms, slots, readers and the log; after that of a viewer.
     pub(super) inner: Mutex<Inner>,
     /// The thread waits here for commands, others for a change of the state.
     pub(super) changed: Condvar,
@@ -118,6 +119,8 @@ pub(super) struct Inner {
     /// Its thread has ended or is about to.
     is_over: bool,
     nobody_since: Option<Instant>,
+    /// There while somebody watches.
+    watched: Option<Watched>,
     readers: Vec<Weak<ReadSlot>>,
     /// Commands given before it was known whether the source is live.
     early: Vec<(Weak<Viewer>, Command)>,
@@ -150,6 +153,7 @@ impl Run {
             is_private,
             is_over: false,
             nobody_since: None,
+            watched: None,
             readers: Vec::new(),
             early: Vec::new(),
         };
@@ -167,6 +171,7 @@ impl Run {
             return None;
         }
         inner.nobody_since = None;
+        inner.watched.get_or_insert_with(|| self.origin.log.watched());
         Some(enter(&mut Joining { readers: &mut inner.readers }))
     }
 
@@ -192,8 +197,10 @@ impl Run {
         let linger = if inner.state == State::Lost { Duration::ZERO } else { self.origin.options.linger };
         if self.members() > 0 || inner.living_readers() > 0 {
             inner.nobody_since = None;
+            inner.watched.get_or_insert_with(|| self.origin.log.watched());
             return false;
         }
+        inner.watched = None;
         let since = *inner.nobody_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= linger {
             inner.is_over = true;
@@ -258,9 +265,23 @@ impl Run {
         std::mem::take(&mut inner.early)
     }
 
+    /// Who gets a recording for themselves: the first reader, if nobody watches and every reader would take it. Then it
+    /// takes nobody any more.
+    pub(super) fn heir(&self) -> Option<Arc<ReadSlot>> {
+        let mut inner = self.inner.lock();
+        if self.members() > 0 || inner.living_readers() == 0 {
+            return None;
+        }
+        let readers: Vec<_> = inner.readers.iter().filter_map(Weak::upgrade).collect();
+        let first = readers.first().filter(|_| readers.iter().all(|reader| reader.takes_over())).cloned();
+        inner.is_over |= first.is_some();
+        first
+    }
+
     /// It takes nobody and shows nothing from now on.
     pub(super) fn finish(&self) {
-        self.inner.lock().is_over = true;
+        let mut inner = self.inner.lock();
+        (inner.is_over, inner.watched) = (true, None);
     }
 
     pub(super) fn status(&self) -> Status {

@@ -8,11 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::form::Form;
-use super::reader::{Item, Kind};
+use super::log::Teller;
+use super::reader::{Item, Kind, ReadSlot};
 use super::remux::Remux;
 use super::run::{Run, State};
 use super::{Feed, SharedOpener, Shown};
-use crate::capture::Picture;
+use crate::capture::{Facts, Picture};
 use crate::encode::{Encoder, pixels, scaled};
 use crate::error::Reason;
 use crate::exit;
@@ -63,6 +64,8 @@ fn end_readers(run: &Run, reason: Option<&Reason>) {
 pub(super) enum End {
     /// Nobody watches.
     Deserted,
+    /// It is a recording, and for one reader alone.
+    Inherited(Arc<ReadSlot>, Facts),
     /// The source has ended, or failed.
     Source(Option<Reason>),
 }
@@ -78,11 +81,13 @@ struct Screen<'run> {
     next_at: Option<Instant>,
     /// What the source itself gave stands here while it is shown smaller.
     scratch: Picture,
+    teller: Teller,
 }
 
 impl<'run> Screen<'run> {
     fn new(run: &'run Arc<Run>, opener: &'run SharedOpener) -> Self {
-        Self { run, opener, encoder: None, number: 0, next_at: None, scratch: Picture::default() }
+        let teller = Teller::new(&run.origin.log, &run.origin.name);
+        Self { run, opener, encoder: None, number: 0, next_at: None, scratch: Picture::default(), teller }
     }
 
     /// Opens the source, shows its pictures, and opens it again where that makes sense, until nobody watches.
@@ -94,7 +99,14 @@ impl<'run> Screen<'run> {
             let options = &self.run.origin.options;
             let opener = Arc::clone(self.opener);
             let playback = Playback::new(Box::new(move |timeouts| opener(timeouts)), options.timeouts, false);
-            let End::Source(reason) = self.play(&playback) else { return };
+            let reason = match self.play(&playback) {
+                End::Deserted => return,
+                End::Inherited(reader, facts) => {
+                    self.bequeath(&reader, playback, facts);
+                    return;
+                }
+                End::Source(reason) => reason,
+            };
             drop(playback);
             for form in Form::PICTURES {
                 self.run.room(form).forget();
@@ -102,10 +114,16 @@ impl<'run> Screen<'run> {
             let recorded = self.run.status().facts.is_some_and(|facts| facts.recorded);
             let goes_on = if options.reconnects && !recorded {
                 failures = if self.number > shown_before { 0 } else { failures + 1 };
+                let pause = back_off(failures);
+                self.teller.failed(reason.as_ref(), Some(pause));
                 self.run.enter(State::Lost, reason.as_ref());
+                self.show_no_signal();
                 end_readers(self.run, reason.as_ref());
-                self.run.waits(Some(Instant::now() + back_off(failures)))
+                self.run.waits(Some(Instant::now() + pause))
             } else {
+                if !recorded && reason.is_some() {
+                    self.teller.failed(reason.as_ref(), None);
+                }
                 self.run.enter(State::Ended, reason.as_ref());
                 end_readers(self.run, reason.as_ref());
                 recorded && reason.is_none() && self.run.waits(None)
@@ -116,8 +134,35 @@ impl<'run> Screen<'run> {
         }
     }
 
+    /// Gives the source to a reader, who learns of it with the facts.
+    fn bequeath(&self, reader: &ReadSlot, playback: Playback, facts: Facts) {
+        reader.hand_over(playback);
+        self.run.opened(facts);
+        self.run.changed.notify_all();
+    }
+
+    /// Waits until the source is open. None: it is to be shown.
+    fn wait_open(&self, playback: &Playback) -> Option<End> {
+        loop {
+            if self.run.is_deserted(&mut self.run.inner.lock()) {
+                return Some(End::Deserted);
+            }
+            match playback.facts(Instant::now() + SLICE) {
+                Ok(Told::NotYet) => {}
+                Ok(Told::Facts(facts)) if facts.recorded => {
+                    return self.run.heir().map(|reader| End::Inherited(reader, facts));
+                }
+                Ok(_) => return None,
+                Err(reason) => return Some(End::Source(Some(reason))),
+            }
+        }
+    }
+
     /// Shows picture after picture, each when it is due.
     fn play(&mut self, playback: &Playback) -> End {
+        if let Some(end) = self.wait_open(playback) {
+            return end;
+        }
         let mut held: Option<Picture> = None;
         let (mut pace, mut paced_speed) = (None::<Pace>, 1.0_f64);
         let (mut recorded, mut still) = (None, false);
@@ -193,10 +238,22 @@ impl<'run> Screen<'run> {
         true
     }
 
+    /// Shows what there is for a source that is lost.
+    fn show_no_signal(&mut self) {
+        let Some(jpeg) = &self.run.origin.no_signal else { return };
+        let position_seconds = self.run.status().position_seconds.unwrap_or(0.0);
+        for form in Form::PICTURES {
+            let message = form.message(jpeg, position_seconds, self.number);
+            self.run.room(form).publish(Part::Picture, message);
+        }
+        self.number += 1;
+    }
+
     /// The first picture of a source is there. Gives whether it is a recording.
-    fn opened(&self, playback: &Playback) -> Option<bool> {
+    fn opened(&mut self, playback: &Playback) -> Option<bool> {
         let Ok(Told::Facts(facts)) = playback.facts(Instant::now()) else { return None };
         let early = self.run.opened(facts);
+        self.teller.shows();
         self.run.enter(State::Live, None);
         for (viewer, command) in early {
             if let Some(viewer) = viewer.upgrade() {

@@ -13,16 +13,22 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 
-use super::{Named, PlainFacts, SLICE, core, timeout, video_error};
+use super::{Named, PlainFacts, PyPlayback, SLICE, core, log, timeout, video_error};
 use crate::capture::{self, Timeouts};
 use crate::encode;
 use crate::error::Reason;
-use crate::feed::{Command, Feed, Form, Item, Kind, Options, Pushed, Read, Reader, SharedOpener, Viewer};
+use crate::feed::{
+    Command, Feed, FeedSource, Form, Item, Kind, Log, Options, Pushed, Read, Reader, SharedOpener, Shown,
+    Viewer,
+};
 use crate::playback::Told;
 use crate::room::Core;
 use crate::source::Source;
 
-type ByName = HashMap<String, Weak<Feed>>;
+/// Source and options, and the picture for no signal.
+type Name = (String, Option<Arc<[u8]>>);
+
+type ByName = HashMap<Name, Weak<Feed>>;
 
 /// The feeds of the process that has the number, by source and options. Locked only by attached threads that do not detach
 /// meanwhile, so that a forked child, which inherits it, finds it unlocked; it opens its sources anew.
@@ -69,6 +75,8 @@ pub(super) struct PyFeed {
     source: Option<Source>,
     shown: String,
     options: Options,
+    /// Shown while the source is lost.
+    no_signal: Option<Arc<[u8]>>,
     pushed: Arc<Pushed>,
     /// Of this process. Locked as [`FEEDS`] is.
     feed: Mutex<Option<Arc<Feed>>>,
@@ -78,13 +86,15 @@ pub(super) struct PyFeed {
 
 impl PyFeed {
     fn feed(&self, py: Python<'_>) -> PyResult<Arc<Feed>> {
+        let no_signal = self.no_signal.clone();
         let named = self.source.as_ref().map(|source| format!("{source:?} {:?}", self.options));
-        Self::shared(py, &self.feed, named, |core| {
+        Self::shared(py, &self.feed, named.map(|name| (name, no_signal.clone())), |core, log| {
             let opener = match self.source.clone() {
                 None => self.pushed.opener(),
                 Some(source) => Arc::new(move |timeouts| capture::open(&source, timeouts)) as SharedOpener,
             };
-            Feed::new(opener, self.options, core)
+            let source = FeedSource { shown: Shown::Pictures(opener), name: self.name(), no_signal };
+            Feed::new(source, self.options, core, log)
         })
     }
 
@@ -94,24 +104,31 @@ impl PyFeed {
             return Err(PyValueError::new_err("pushed frames have no form mp4; use form=\"json\""));
         };
         let options = Options { width: None, height: None, fps: None, quality: 0, ..self.options };
-        let named = format!("packets of {source:?} {options:?}");
-        Self::shared(py, &self.packets, Some(named), |core| Feed::of_packets(source.clone(), options, core))
+        let named = (format!("packets of {source:?} {options:?}"), None);
+        Self::shared(py, &self.packets, Some(named), |core, log| {
+            let shown = Shown::Packets(source.clone());
+            Feed::new(FeedSource { shown, name: self.name(), no_signal: None }, options, core, log)
+        })
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.shown.as_str().into()
     }
 
     /// The feed in `own`, or the one of the process that has the name, or a new one.
     fn shared(
         py: Python<'_>,
         own: &Mutex<Option<Arc<Feed>>>,
-        name: Option<String>,
-        make: impl FnOnce(Core) -> Feed,
+        name: Option<Name>,
+        make: impl FnOnce(Core, Arc<Log>) -> Feed,
     ) -> PyResult<Arc<Feed>> {
         let mut own = own.lock();
         if let Some(feed) = own.as_ref().filter(|feed| feed.is_of_this_process()) {
             return Ok(Arc::clone(feed));
         }
-        let core = core::core(py)?;
+        let (core, log) = (core::core(py)?, log::log(py));
         let found = match name {
-            None => Arc::new(make(core)),
+            None => Arc::new(make(core, log)),
             Some(name) => {
                 let mut feeds = FEEDS.lock();
                 let (_, feeds) = match &mut *feeds {
@@ -120,7 +137,7 @@ impl PyFeed {
                 };
                 feeds.get(&name).and_then(Weak::upgrade).unwrap_or_else(|| {
                     feeds.retain(|_, feed| feed.strong_count() > 0);
-                    let feed = Arc::new(make(core));
+                    let feed = Arc::new(make(core, log));
                     feeds.insert(name, Arc::downgrade(&feed));
                     feed
                 })
@@ -135,13 +152,18 @@ impl PyFeed {
 #[pymethods]
 impl PyFeed {
     #[new]
-    fn new(source: Option<Named>, options: PlainOptions) -> PyResult<Self> {
+    fn new(source: Option<Named>, options: PlainOptions, no_signal: Option<PyBackedBytes>) -> PyResult<Self> {
         let source = source.map(Source::from);
         let shown = source.as_ref().map_or_else(|| "pushed frames".to_owned(), ToString::to_string);
         let (mut options, pushed) = (options.options()?, Arc::default());
         // A file does not come back by itself.
         options.reconnects &= !matches!(source, Some(Source::File(_)));
-        Ok(Self { source, shown, options, pushed, feed: Mutex::new(None), packets: Mutex::new(None) })
+        if no_signal.as_deref().is_some_and(|bytes| encode::decoded(bytes).is_err()) {
+            return Err(PyValueError::new_err("no_signal must be a JPEG, and a whole one"));
+        }
+        let no_signal = no_signal.map(|bytes| Arc::from(&*bytes));
+        let (feed, packets) = (Mutex::new(None), Mutex::new(None));
+        Ok(Self { source, shown, options, no_signal, pushed, feed, packets })
     }
 
     #[getter]
@@ -178,7 +200,7 @@ impl PyFeed {
         Ok(PyViewer { viewer, shown: self.shown.clone() })
     }
 
-    fn read(&self, py: Python<'_>, form: &str) -> PyResult<PyReader> {
+    fn read(&self, py: Python<'_>, form: &str, takes_over: bool) -> PyResult<PyReader> {
         let kind = match form {
             "array" => Kind::Pixels,
             "jpeg" => Kind::Jpeg,
@@ -188,7 +210,7 @@ impl PyFeed {
             }
         };
         let feed = self.feed(py)?;
-        let reader = py.detach(|| Reader::new(&feed, kind));
+        let reader = py.detach(|| Reader::new(&feed, kind, takes_over));
         let reader = reader.map_err(|reason| video_error(py, &self.shown, &reason))?;
         Ok(PyReader { reader, shown: self.shown.clone() })
     }
@@ -334,6 +356,13 @@ impl PyReader {
                 Err(reason) => return Err(video_error(py, &self.shown, &reason)),
             }
         }
+    }
+
+    /// The recording itself, if it is one that nobody else has.
+    fn take_over(&self, py: Python<'_>, pace: bool) -> Option<PyPlayback> {
+        let playback = py.detach(|| self.reader.take_over())?;
+        py.detach(|| playback.set_paced(pace));
+        Some(PyPlayback::new_open(playback, self.shown.clone()))
     }
 
     #[getter]

@@ -6,6 +6,7 @@
 
 mod core;
 mod feed;
+mod log;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -75,7 +76,7 @@ impl PyPlayback {
         let source = Source::from(source);
         let shown = source.to_string();
         let opener = Box::new(move |timeouts| capture::open(&source, timeouts));
-        Ok(Self { playback: Playback::new(opener, timeouts, pace), encoder: Mutex::new(None), shown })
+        Ok(Self::new_open(Playback::new(opener, timeouts, pace), shown))
     }
 
     /// The source, credentials masked.
@@ -157,6 +158,11 @@ impl PyPlayback {
 }
 
 impl PyPlayback {
+    /// One that a feed has opened.
+    fn new_open(playback: Playback, shown: String) -> Self {
+        Self { playback, encoder: Mutex::new(None), shown }
+    }
+
     fn encode(&self, picture: &capture::Picture, quality: u8) -> Result<String, Reason> {
         let mut slot = self.encoder.lock();
         let encoder = match &mut *slot {
@@ -197,6 +203,8 @@ mod _video {
     use super::PyPlayback;
     #[pymodule_export]
     use super::feed::{PyFeed, PyReader, PyViewer};
+    #[pymodule_export]
+    use super::log::{is_log_idle, take_event};
 
     /// Checks that the core fits.
     #[pyfunction]
