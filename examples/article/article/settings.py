@@ -43,3 +43,6 @@ STATIC_URL = "/static/"
 
 # The source of scenes 3 and 4: whatever OpenCV opens (a file, rtmp://…, rtsp://…).
 ARTICLE_VIDEO_URL = os.environ.get("ARTICLE_VIDEO_URL") or str(BASE_DIR / "media" / "sample.mp4")
+
+# What the viewers of a live source see while it is lost.
+ARTICLE_NO_SIGNAL = BASE_DIR / "media" / "no-signal.jpg"

@@ -1,7 +1,7 @@
 """The page and the address of each scene's WebSocket."""
 
 from django.urls import path
-from scenes import views
+from scenes import viewers, views
 
 urlpatterns = [
     path("", views.page, name="page"),
@@ -9,4 +9,5 @@ urlpatterns = [
     path("chat/many/", views.chat_with_many, name="chat_with_many"),
     path("video/", views.show_video, name="show_video"),
     path("video/control/", views.control_video, name="control_video"),
+    path("video/feed/", viewers.watch_feed, name="watch_feed"),
 ]

@@ -14,6 +14,7 @@ from dwebsocket.decorators import accept_websocket
 from dwebsocket.video import VideoError, video_img_base64
 
 from scenes.playback import Playback
+from scenes.viewers import watch_feed
 
 
 # -- scene 1: talking to oneself ----------------------------------------------------------------------
@@ -95,7 +96,7 @@ def control_video(request):
 
 
 # -- the page -----------------------------------------------------------------------------------------
-SCENES = (chat_with_oneself, chat_with_many, show_video, control_video)
+SCENES = (chat_with_oneself, chat_with_many, show_video, control_video, watch_feed)
 
 
 def page(request):

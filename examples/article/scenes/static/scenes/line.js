@@ -47,6 +47,7 @@ export class Line {
     this.complain("");
     const scheme = window.location.protocol === "https:" ? "wss://" : "ws://";
     const socket = new WebSocket(scheme + window.location.host + this.#scene.dataset.path);
+    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#show("connecting", "connecting…", "Cancel");
     socket.onopen = () => {
@@ -67,6 +68,30 @@ export class Line {
     this.#show("connecting", "closing…", "Disconnect");
     this.#button.disabled = true;
     this.#socket.close(1000, "disconnected here");
+  }
+
+  // Opens anew, to where the scene says now. Nothing happens unless it is open or about to be.
+  reopen() {
+    if (this.#socket === null) {
+      return;
+    }
+    const old = this.#socket;
+    old.onopen = old.onmessage = old.onclose = null;
+    old.close(1000, "opened anew");
+    this.#socket = null;
+    this.onclose();
+    this.connect();
+  }
+
+  // Leaves for good.
+  leave() {
+    this.#forgetRetry();
+    if (this.#socket !== null) {
+      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close(1000, "removed");
+      this.#socket = null;
+      this.onclose();
+    }
   }
 
   // Sends text as it is and anything else as JSON. Nothing happens unless the line is open.
