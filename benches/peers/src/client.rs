@@ -27,8 +27,7 @@ pub struct Client {
     pub stream: TcpStream,
     accept: String,
     is_open: bool,
-    is_stream: bool,
-    offers: bool,
+    kind: Kind,
     inflater: Option<Inflater>,
     input: Vec<u8>,
     /// What of `input` has been read from the socket and not been looked at yet.
@@ -44,6 +43,17 @@ pub struct Client {
     pieces: Vec<u8>,
 }
 
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A WebSocket.
+    Plain,
+    /// One with permessage-deflate.
+    Compressed,
+    /// A response in chunks.
+    Stream,
+}
+
 struct Inflater {
     state: Decompress,
     forgets: bool,
@@ -54,26 +64,30 @@ impl Client {
     /// Begins to connect; the handshake leaves as soon as it can.
     pub fn connect(number: usize, target: &Target) -> Result<Self, Failure> {
         let io = |error| Failure::Io { client: number, error };
-        let Target { address, path, is_compressed: offers, is_stream } = target;
+        let Target { address, path, .. } = target;
+        let kind = match (target.is_stream, target.is_compressed) {
+            (true, _) => Kind::Stream,
+            (false, true) => Kind::Compressed,
+            (false, false) => Kind::Plain,
+        };
         let stream = TcpStream::connect(*address).map_err(io)?;
         stream.set_nodelay(true).map_err(io)?;
         // Of clients that let go no socket stays behind, of which a machine has only some ten thousand.
         socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).map_err(io)?;
         let key = generate_key();
-        let offer = if *offers { OFFER } else { "" };
+        let offer = if kind == Kind::Compressed { OFFER } else { "" };
         let upgrade = format!(
             "Origin: http://{address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offer}"
         );
-        let fields: &str = if *is_stream { "" } else { &upgrade };
+        let fields: &str = if kind == Kind::Stream { "" } else { &upgrade };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n");
         Ok(Self {
             number,
             stream,
             accept: derive_accept_key(key.as_bytes()),
             is_open: false,
-            is_stream: *is_stream,
-            offers: *offers,
+            kind,
             inflater: None,
             input: vec![0; INPUT_BYTES],
             begin: 0,
@@ -186,7 +200,7 @@ impl Client {
             let own = fields.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
             own.map(|(_, value)| value.trim().to_owned()).collect()
         };
-        if self.is_stream {
+        if self.kind == Kind::Stream {
             let is_there = head.split_whitespace().nth(1) == Some("200");
             if !is_there || values("Transfer-Encoding") != ["chunked"] {
                 return Err(Failure::Handshake { client: self.number, answer: head });
@@ -200,10 +214,11 @@ impl Client {
             return Err(Failure::Handshake { client: self.number, answer: head });
         }
         let agreed = values("Sec-WebSocket-Extensions").join(", ");
-        if agreed.contains("permessage-deflate") != self.offers {
+        let offers = self.kind == Kind::Compressed;
+        if agreed.contains("permessage-deflate") != offers {
             return Err(Failure::NotCompressing);
         }
-        if self.offers {
+        if offers {
             let forgets = agreed.contains("server_no_context_takeover");
             self.inflater = Some(Inflater { state: Decompress::new(false), forgets, output: Vec::new() });
         }
@@ -220,7 +235,7 @@ impl Client {
         &mut self,
         mut take: impl FnMut(u8, &[u8], &mut Vec<u8>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        if self.is_stream {
+        if self.kind == Kind::Stream {
             return self.chunks(take);
         }
         let client = self.number;
