@@ -26,6 +26,8 @@ from peers.servers import Server, ServerFailed, accepts, last_lines, pinned, ser
 from .cases import form_of, path_of
 from .clips import FPS
 
+QUICK_PROBING: Final = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "analyzeduration;1000000"}
+"""FFmpeg looks at one second of the stream, and not at five, for the sound that the camera has not."""
 START_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
 _EXTRA_SECONDS: Final = 60.0
@@ -106,9 +108,8 @@ def measure(case: Case, peer: Peer, environment: Environment, settings: Settings
     log = f"{peer.name}-{case.name}.log"
     try:
         with camera(settings.clips[case.options["clip"]], settings.load_cores) as source:
-            started = serve(
-                peer, environment.python, Path(), settings.server_cores, log, {"BENCH_SOURCE": source.url}
-            )
+            additions = {"BENCH_SOURCE": source.url, **QUICK_PROBING}
+            started = serve(peer, environment.python, Path(), settings.server_cores, log, additions)
             with started as server:
                 _wait_until_up(server)
                 measured = _measure(case, peer, server, source, settings)
