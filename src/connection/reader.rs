@@ -32,6 +32,10 @@ const SHORT_READ_BYTES: usize = 4 << 10;
 /// What is read at once from a peer that says much, and how far a buffer grows ahead of the bytes that have arrived.
 const LONG_READ_BYTES: usize = 64 << 10;
 
+/// Asked for beyond the end of a frame: a read that brings less than it might have tells the runtime that there is nothing
+/// more, and spares the system call that would find that out.
+const BEYOND_BYTES: usize = 16;
+
 /// What a look at the socket brought.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -70,7 +74,10 @@ pub(super) struct Reader {
     end: Option<Heard>,
     ended: bool,
     stalled: bool,
+    /// What is read at once.
     read_bytes: usize,
+    /// What has been read since the peer paused.
+    arrived_bytes: usize,
 }
 
 impl Reader {
@@ -84,6 +91,7 @@ impl Reader {
             ended: false,
             stalled: false,
             read_bytes: SHORT_READ_BYTES,
+            arrived_bytes: 0,
         }
     }
 
@@ -210,7 +218,8 @@ impl Reader {
         S: AsyncRead + Unpin,
     {
         let missing = self.protocol.missing_bytes(&self.input);
-        let wanted = missing.min(LONG_READ_BYTES.max(self.input.len())).max(self.read_bytes);
+        let wanted = if missing > 0 { missing + BEYOND_BYTES } else { 0 };
+        let wanted = wanted.min(LONG_READ_BYTES.max(self.input.len())).max(self.read_bytes);
         let (read, offered) = if wanted <= SHORT_READ_BYTES {
             (self.read_short(socket, context), SHORT_READ_BYTES)
         } else {
@@ -219,14 +228,28 @@ impl Reader {
             (pin!(socket.read_buf(&mut self.input)).poll(context), offered)
         };
         match read {
-            Poll::Ready(Ok(read)) if read == offered => {
-                self.read_bytes = (self.read_bytes * 4).min(LONG_READ_BYTES);
+            Poll::Ready(Ok(read)) => {
+                self.arrived_bytes = self.arrived_bytes.saturating_add(read);
+                if read == offered {
+                    self.read_bytes = (self.read_bytes * 4).min(LONG_READ_BYTES);
+                }
             }
-            Poll::Ready(Ok(read)) if read <= SHORT_READ_BYTES => self.read_bytes = SHORT_READ_BYTES,
-            Poll::Ready(_) => {}
-            Poll::Pending => self.let_go(),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.pause(),
         }
         read
+    }
+
+    /// The peer has paused: it is taken to say as much the next time, which is then read in one go.
+    fn pause(&mut self) {
+        if self.arrived_bytes > 0 {
+            // More than that by a little: see [`BEYOND_BYTES`].
+            let expected =
+                (self.arrived_bytes.min(LONG_READ_BYTES) + BEYOND_BYTES).next_multiple_of(SHORT_READ_BYTES);
+            self.read_bytes = expected.min(LONG_READ_BYTES);
+            self.arrived_bytes = 0;
+        }
+        self.let_go();
     }
 
     fn read_short<S>(&mut self, socket: &mut S, context: &mut Context<'_>) -> Poll<io::Result<usize>>

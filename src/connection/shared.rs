@@ -128,8 +128,9 @@ impl Shared {
 
     /// Moves the newest of one slot behind `frames`. False: nothing waits in any.
     pub(super) fn take_newest(&self, frames: &mut VecDeque<Bytes>) -> bool {
+        let Some(slots) = self.slots.get() else { return false };
         let before = frames.len();
-        let taken = self.slots.get().is_some_and(|slots| slots.take(frames));
+        let taken = slots.take(frames);
         frames.iter().skip(before).for_each(|frame| self.tally.sent(true, frame.len()));
         taken
     }

@@ -90,6 +90,14 @@ impl Waiters {
         }
     }
 
+    /// As [`Waiters::add`], for a task, which comes again and again: its waker is copied only where it is not there.
+    pub(super) fn add_task(&mut self, waker: &Waker) {
+        let is_own = |present: &Waiter| matches!(present, Waiter::Task(task) if task.will_wake(waker));
+        if !self.0.iter().any(is_own) {
+            self.0.push_back(Waiter::Task(waker.clone()));
+        }
+    }
+
     pub(super) fn remove(&mut self, waiter: &Waiter) {
         self.0.retain(|present| !present.is(waiter));
     }
@@ -119,6 +127,9 @@ impl Wakes {
     }
 
     pub(super) fn wake(self) {
-        self.first.into_iter().chain(self.rest).for_each(Waiter::wake);
+        // Most changes wake nobody, or one.
+        let Some(first) = self.first else { return };
+        first.wake();
+        self.rest.into_iter().for_each(Waiter::wake);
     }
 }

@@ -128,7 +128,8 @@ impl Protocol {
     pub fn receive_some(&mut self, input: &mut BytesMut) -> Result<Option<Event>, ProtocolError> {
         self.has_more = false;
         self.inflated = 0;
-        if self.ended {
+        // Nothing is found in nothing; where a large buffer is left behind, it has to be let go of.
+        if self.ended || (input.is_empty() && !self.shares_large_buffer) {
             return Ok(None);
         }
         let outcome = self.next_event(input);

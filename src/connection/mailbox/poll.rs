@@ -6,7 +6,6 @@ use std::{
 };
 
 use super::{Mailbox, Weigh};
-use crate::connection::waker::Waiter;
 
 impl<T: Weigh> Mailbox<T> {
     /// Takes the oldest item; `Ready(None)`: closed and empty. For a task, which is woken when it is worth another look.
@@ -16,7 +15,7 @@ impl<T: Weigh> Mailbox<T> {
             if item.is_some() || state.closed {
                 return Poll::Ready(item);
             }
-            state.watchers.add(Waiter::Task(context.waker().clone()));
+            state.watchers.add_task(context.waker());
             Poll::Pending
         })
     }
@@ -45,7 +44,7 @@ impl<T: Weigh> Mailbox<T> {
             if state.closed {
                 return Poll::Ready(false);
             }
-            state.watchers.add(Waiter::Task(context.waker().clone()));
+            state.watchers.add_task(context.waker());
             Poll::Pending
         })
     }
@@ -60,7 +59,7 @@ impl<T: Weigh> Mailbox<T> {
             if self.fits(state, weight) {
                 return Poll::Ready(true);
             }
-            state.room_watchers.add(Waiter::Task(context.waker().clone()));
+            state.room_watchers.add_task(context.waker());
             Poll::Pending
         })
     }
@@ -71,7 +70,7 @@ impl<T: Weigh> Mailbox<T> {
             if state.closed {
                 return Poll::Ready(());
             }
-            state.close_watchers.add(Waiter::Task(context.waker().clone()));
+            state.close_watchers.add_task(context.waker());
             Poll::Pending
         })
     }

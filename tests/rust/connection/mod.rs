@@ -5,6 +5,7 @@ mod closing;
 mod compression;
 mod endings;
 mod mailbox;
+mod reads;
 mod receiving;
 mod sending;
 mod slow_clients;
