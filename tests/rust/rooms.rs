@@ -335,7 +335,7 @@ async fn content(peer: &mut DuplexStream) -> u8 {
 
 #[tokio::test]
 async fn content_waits_until_the_one_before_it_has_arrived() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer, _task) = piped(config(|_| ()), 1 << 20);
     let subscription = room.join(&connection).unwrap();
     room.publish(Part::Content, &large(1, 60_000));
@@ -362,7 +362,7 @@ async fn content_waits_until_the_one_before_it_has_arrived() {
 
 #[tokio::test]
 async fn pongs_to_the_pings_of_content_are_kept_from_who_observes_control_frames() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer, _task) = piped(config(|_| ()), 1 << 20);
     connection.observe_control_frames();
     let _subscription = room.join(&connection).unwrap();
@@ -384,7 +384,7 @@ async fn pongs_to_the_pings_of_content_are_kept_from_who_observes_control_frames
 
 #[tokio::test]
 async fn content_flows_while_the_view_leaves_its_messages_and_with_them_the_pongs_unread() {
-    let room = Arc::new(NewestRoom::default());
+    let room = Arc::new(Room::new(Policy::Newest));
     let (connection, mut peer, _task) = piped(config(|config| config.inbox_messages = 1), 1 << 20);
     let _subscription = room.join(&connection).unwrap();
     for _ in 0..3 {
