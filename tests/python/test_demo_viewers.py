@@ -127,6 +127,38 @@ def test_viewers_side_by_side_have_controls_of_their_own(watching: Locator, page
     changes(viewer(page, 3))
 
 
+def film_moves(one: Locator) -> None:
+    """Waits until the film is there and goes on."""
+    video = one.locator("video")
+    expect(video).to_be_visible(timeout=30_000)
+    now = video.evaluate("video => video.currentTime")
+    one.page.wait_for_function(
+        "([video, now]) => video.currentTime > now + 0.5 && video.videoWidth === 640",
+        arg=[video.element_handle(), now],
+        timeout=30_000,
+    )
+
+
+def test_a_film_is_played_paused_and_sought_in(watching: Locator):
+    watching.get_by_label("Form").select_option("mp4")
+    film_moves(watching)
+    expect(watching.locator(".rate")).to_have_text(re.compile(r"^\d+ pictures/s .* latency"), timeout=10_000)
+    expect(watching.get_by_label("Quality")).to_be_disabled()
+    watching.locator(".toggle").click()
+    expect(watching.locator(".signal")).to_have_text("Paused")
+    for seconds in (7, 3):
+        watching.get_by_label("Position").fill(str(seconds))
+        watching.page.wait_for_function(
+            "([video, at]) => Math.abs(video.currentTime - at) < 0.1 && video.readyState >= 2",
+            arg=[watching.locator("video").element_handle(), seconds],
+            timeout=20_000,
+        )
+    watching.locator(".toggle").click()
+    film_moves(watching)
+    watching.get_by_label("Form").select_option("json")
+    changes(watching)
+
+
 def test_a_form_that_the_server_refuses_is_named(watching: Locator, page: Page):
     watching.locator(".form").evaluate(
         "select => select.add(new Option('Scroll', 'scroll'))",

@@ -58,12 +58,16 @@ export class Film {
   #video;
   #mimeType;
   #buffer = null;
+  // Fragments, and what is said before some of them.
   #waiting = [];
+  // Where to play from, once that is there.
+  #from = null;
   #frames = 0;
 
-  constructor(video, mimeType, isLive) {
+  constructor(video, { mimeType, t }, isLive) {
     this.#video = video;
     this.#mimeType = mimeType;
+    this.#from = t;
     this.isLive = isLive;
     this.paused = false;
     if (!("MediaSource" in window) || !MediaSource.isTypeSupported(mimeType)) {
@@ -81,6 +85,12 @@ export class Film {
     this.#work();
   }
 
+  // What comes next does not go on with what came before.
+  goOnWith(start) {
+    this.#waiting.push(start);
+    this.#work();
+  }
+
   // Stands still where it is, or goes on.
   pause(paused) {
     this.paused = paused;
@@ -89,12 +99,6 @@ export class Film {
     } else {
       this.#goOn();
     }
-  }
-
-  // Goes to where the next fragments stand.
-  seek(position) {
-    this.#waiting = [];
-    this.#video.currentTime = position;
   }
 
   // How far the newest that has come is ahead of what is shown, in seconds.
@@ -139,29 +143,43 @@ export class Film {
       this.#buffer.remove(0, currentTime - KEPT_SECONDS);
     } else if (this.#waiting.length > 0) {
       try {
-        this.#buffer.appendBuffer(this.#waiting.shift());
+        this.#take(this.#waiting.shift());
       } catch (error) {
         this.onerror(error.message);
       }
     }
   }
 
-  // Goes to where the film is: after a late entrance, a seek, a gap, or a pause in a live one.
+  #take(next) {
+    if (next instanceof ArrayBuffer) {
+      this.#buffer.appendBuffer(next);
+    } else {
+      this.#buffer.changeType(next.mimeType);
+      this.#from = next.t;
+      this.#work();
+    }
+  }
+
+  // Goes to where the film is: at its start, after a seek, a gap, or a pause in a live one.
   #follow() {
-    const { buffered, currentTime } = this.#video;
+    const { buffered } = this.#video;
     if (this.#buffer === null || buffered.length === 0) {
       return;
     }
-    const last = buffered.length - 1;
-    const isLate = this.isLive && !this.paused && this.ahead > LATE_SECONDS;
-    if (isLate) {
-      this.#video.currentTime = buffered.end(last) - 0.1;
-    } else if (currentTime < buffered.start(last) || currentTime > buffered.end(last) + 0.5) {
-      this.#video.currentTime = buffered.start(last);
+    if (this.#from !== null && this.#has(this.#from)) {
+      this.#video.currentTime = this.#from;
+      this.#from = null;
+    } else if (this.isLive && !this.paused && this.ahead > LATE_SECONDS) {
+      this.#video.currentTime = buffered.end(buffered.length - 1) - 0.1;
     }
     if (!this.paused) {
       this.#goOn();
     }
+  }
+
+  #has(time) {
+    const { buffered } = this.#video;
+    return [...Array(buffered.length).keys()].some((index) => buffered.start(index) <= time && time < buffered.end(index));
   }
 
   #goOn() {

@@ -122,9 +122,6 @@ class Viewer {
 
   #command(command) {
     this.#latency.restart();
-    if (command.command === "seek") {
-      this.#film?.seek(command.position);
-    }
     this.#line.send(command);
     if (!this.#isRecording && this.#told.state !== null) {
       // Of a live source there is no notice for one viewer alone.
@@ -170,7 +167,7 @@ class Viewer {
     } else if ("state" in message) {
       this.#tell(message);
     } else if ("mimeType" in message) {
-      this.#begin(message.mimeType);
+      this.#begin(message);
     } else if ("stats" in message) {
       this.#learn(message);
     } else {
@@ -179,12 +176,14 @@ class Viewer {
     }
   }
 
-  // A film begins, or begins anew.
-  #begin(mimeType) {
-    this.#film?.close();
-    this.#film = null;
+  // A film begins, or goes on elsewhere.
+  #begin(start) {
+    if (this.#film !== null) {
+      this.#film.goOnWith(start);
+      return;
+    }
     try {
-      this.#film = new Film(this.#find("video"), mimeType, !this.#isRecording);
+      this.#film = new Film(this.#find("video"), start, !this.#isRecording);
       this.#film.onerror = (words) => this.#line.complain(words);
       this.#draw("video");
     } catch (error) {
@@ -254,7 +253,10 @@ class Viewer {
     if (position !== null && this.#isSteady) {
       this.#latency.paint(position, performance.now() / 1000);
     }
-    this.#moveTo(position);
+    // The last picture is painted after the news of the end, which knows better.
+    if (this.#told.state === "live") {
+      this.#moveTo(position);
+    }
   }
 
   // Every other time tells how fast the pictures come, as the numbers would be hard to read otherwise.
