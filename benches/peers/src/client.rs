@@ -1,12 +1,17 @@
 //! One WebSocket on a socket that does not block, or an HTTP response that goes on and on.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    net::SocketAddr,
+};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use mio::net::TcpStream;
+use socket2::{Domain, Socket, Type};
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
 use crate::{
+    chunk,
     engine::Target,
     error::Failure,
     frame::{self, BINARY, CLOSE, CONTINUATION, PING, TEXT},
@@ -15,8 +20,6 @@ use crate::{
 /// What a client reads into at first. It grows with the messages.
 const INPUT_BYTES: usize = 4 << 10;
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// Digits of the size of a chunk, with room to spare.
-const MAX_CHUNK_HEAD_BYTES: usize = 32;
 
 const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
 
@@ -62,7 +65,8 @@ struct Inflater {
 
 impl Client {
     /// Begins to connect; the handshake leaves as soon as it can.
-    pub fn connect(number: usize, target: &Target) -> Result<Self, Failure> {
+    /// `holds`: bytes that its socket takes before they are read; `None`: what the system thinks right.
+    pub fn connect(number: usize, target: &Target, holds: Option<usize>) -> Result<Self, Failure> {
         let io = |error| Failure::Io { client: number, error };
         let Target { address, path, .. } = target;
         let kind = match (target.is_stream, target.is_compressed) {
@@ -70,7 +74,11 @@ impl Client {
             (false, true) => Kind::Compressed,
             (false, false) => Kind::Plain,
         };
-        let stream = TcpStream::connect(*address).map_err(io)?;
+        let stream = match holds {
+            None => TcpStream::connect(*address),
+            Some(bytes) => connect_holding(*address, bytes),
+        };
+        let stream = stream.map_err(io)?;
         stream.set_nodelay(true).map_err(io)?;
         // Of clients that let go no socket stays behind, of which a machine has only some ten thousand.
         socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).map_err(io)?;
@@ -289,8 +297,8 @@ impl Client {
         mut take: impl FnMut(u8, &[u8], &mut Vec<u8>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let client = self.number;
-        while let Some((head, size)) =
-            chunk_head(&self.input[self.begin..self.end]).map_err(|what| Failure::Frame { client, what })?
+        while let Some((head, size)) = chunk::parse_head(&self.input[self.begin..self.end])
+            .map_err(|what| Failure::Frame { client, what })?
         {
             let whole = head + size + 2;
             if self.end - self.begin < whole {
@@ -344,17 +352,17 @@ impl Client {
     }
 }
 
-/// The bytes of a chunk's head and of its content; `None`: the head is not all there.
-fn chunk_head(bytes: &[u8]) -> Result<Option<(usize, usize)>, &'static str> {
-    let front = &bytes[..bytes.len().min(MAX_CHUNK_HEAD_BYTES)];
-    let Some(digits) = front.windows(2).position(|pair| pair == b"\r\n") else {
-        return if front.len() < MAX_CHUNK_HEAD_BYTES { Ok(None) } else { Err("a chunk without a size") };
-    };
-    let size =
-        std::str::from_utf8(&front[..digits]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
-    match size {
-        Some(size) if size < 1 << 40 => Ok(Some((digits + 2, size))),
-        _ => Err("a chunk without a size"),
+/// Begins to connect a socket that takes no more bytes before they are read. Later it would be too late: the peer knows
+/// then that it takes more.
+fn connect_holding(address: SocketAddr, bytes: usize) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_recv_buffer_size(bytes)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+            Err(error)
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
     }
 }
 

@@ -86,14 +86,19 @@ impl Engine {
 
     /// Begins to open one client more.
     pub fn connect(&mut self, target: &Target) -> Result<(), Failure> {
-        let client = self.register(target, self.clients.len())?;
+        self.connect_holding(target, None)
+    }
+
+    /// As [`Engine::connect`]; the client's socket holds so many bytes at most that were not read yet.
+    pub fn connect_holding(&mut self, target: &Target, holds: Option<usize>) -> Result<(), Failure> {
+        let client = self.register(target, self.clients.len(), holds)?;
         self.clients.push(client);
         Ok(())
     }
 
     /// Lets go of a client and begins to open another in its place.
     pub fn replace(&mut self, number: usize, target: &Target) -> Result<(), Failure> {
-        self.clients[number] = self.register(target, number)?;
+        self.clients[number] = self.register(target, number, None)?;
         Ok(())
     }
 
@@ -131,8 +136,8 @@ impl Engine {
         &self.poll
     }
 
-    fn register(&self, target: &Target, number: usize) -> Result<Client, Failure> {
-        let mut client = Client::connect(number, target)?;
+    fn register(&self, target: &Target, number: usize, holds: Option<usize>) -> Result<Client, Failure> {
+        let mut client = Client::connect(number, target, holds)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut client.stream, Token(number), interest)?;
         Ok(client)

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`frame`] | frames as a client sends and receives them |
+//! | [`chunk`] | the same of an HTTP response in chunks |
 //! | [`payload`] | the messages that are sent, and what has to come back |
 //! | [`client`] | one WebSocket on a socket that does not block |
 //! | [`engine`] | many of them on one poll |
@@ -13,6 +14,7 @@
 //! A wrong, missing, doubled or reordered answer fails the whole case: a figure is only given for work that was done.
 
 pub mod broadcast;
+pub mod chunk;
 pub mod client;
 pub mod echo;
 pub mod engine;

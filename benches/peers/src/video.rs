@@ -25,6 +25,8 @@ const AT_ONCE: usize = 8;
 const SLOW_SOCKET_BYTES: usize = 16 << 10;
 /// How often a slow client reads.
 const SLOW_TURN: Duration = Duration::from_millis(10);
+/// How much of what it could not read in time a slow client may still read.
+const SLOW_BURST_SECONDS: f64 = 0.05;
 /// Two messages that are equal here, and of one length, are the same picture.
 const PROBE_BYTES: usize = 32;
 
@@ -176,12 +178,7 @@ impl<'v> Crowd<'v> {
         let keeps_every = if number < self.video.samplers { self.video.sample_every } else { 0 };
         let is_slow = number == self.video.viewers;
         self.viewers.push(Viewer::new(if is_slow { 1 } else { keeps_every }));
-        self.engine.connect(&self.video.target)?;
-        if is_slow {
-            let stream = &self.engine.clients[number].stream;
-            socket2::SockRef::from(stream).set_recv_buffer_size(SLOW_SOCKET_BYTES)?;
-        }
-        Ok(())
+        self.engine.connect_holding(&self.video.target, is_slow.then_some(SLOW_SOCKET_BYTES))
     }
 
     fn receive_for(&mut self, seconds: f64) -> Result<(), Failure> {
@@ -219,9 +216,9 @@ impl<'v> Crowd<'v> {
             reason = "at least 1, and no more than a run"
         )]
         let count = self.engine.clients[number].fill_at_most(may as usize)?;
-        // A line that was idle does not go faster afterwards.
-        let used = if count == 0 { may } else { exact(count as u64) };
-        self.slow = (since, read + used);
+        // A line that was idle does not go faster afterwards, but for what one turn of the system's queues takes.
+        let least = may - SLOW_BURST_SECONDS * self.video.slow_bytes_per_second;
+        self.slow = (since, read + exact(count as u64).max(least));
         self.look(number)
     }
 
