@@ -33,10 +33,10 @@ before anybody watches, its viewers share the capture, and each picture is encod
 to. All encode in quality 80.
 
 fps: pictures a second of the viewer in the middle, and of the one that got fewest. Latency: from the
-moment the camera sends a picture until a client has all of it. First picture: from connecting to its
-arrival, of the first viewer (the source is opened, and begins at its next key frame; FFmpeg is told to
-look at one second of it, not at five, for sound) and of those that come later.
-"others" is the share of the machine that went to other programs.
+moment the camera sends a picture until a client has all of it; of MP4 no pictures are read. First
+picture: from connecting to its arrival, of the first viewer (the source is opened, and begins at its
+next key frame; FFmpeg is told to look at one second of it, not at five, for sound) and of those that
+come later. "others" is the share of the machine that went to other programs.
 """
 
 SCALE: Final = ("json-1", "json-10", "json-50")
