@@ -94,7 +94,7 @@ impl Playback {
         loop {
             let wake_at = if let Some(picture) = &state.picture {
                 let position_seconds = picture.position_seconds;
-                match self.shared.due(&mut state, position_seconds, paced) {
+                match Shared::due(&mut state, position_seconds, paced) {
                     Some(due) => due,
                     None => return Ok(self.shared.take_out(state)),
                 }
@@ -281,7 +281,7 @@ impl Shared {
     }
 
     /// When the picture in the slot is due; None when that is now.
-    fn due(&self, state: &mut State, position_seconds: f64, paced: bool) -> Option<Instant> {
+    fn due(state: &mut State, position_seconds: f64, paced: bool) -> Option<Instant> {
         if !state.paced || state.facts.is_none_or(|facts| !facts.recorded) {
             return None;
         }

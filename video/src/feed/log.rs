@@ -233,8 +233,8 @@ mod tests {
         let watched = log.watched();
         let taker = std::thread::spawn({
             let log = Arc::clone(&log);
-            let long = now() + Duration::from_secs(60);
-            move || (log.take(long), log.take(long))
+            let until = now() + Duration::from_secs(60);
+            move || (log.take(until), log.take(until))
         });
         Teller::new(&log, &"camera 0".into()).failed(None, None);
         drop(watched);

@@ -99,7 +99,8 @@ impl<'run> Screen<'run> {
             let options = &self.run.origin.options;
             let opener = Arc::clone(self.opener);
             let playback = Playback::new(Box::new(move |timeouts| opener(timeouts)), options.timeouts, false);
-            let reason = match self.play(&playback) {
+            let end = self.wait_open(&playback).unwrap_or_else(|| self.play(&playback));
+            let reason = match end {
                 End::Deserted => return,
                 End::Inherited(reader, facts) => {
                     self.bequeath(&reader, playback, facts);
@@ -160,9 +161,6 @@ impl<'run> Screen<'run> {
 
     /// Shows picture after picture, each when it is due.
     fn play(&mut self, playback: &Playback) -> End {
-        if let Some(end) = self.wait_open(playback) {
-            return end;
-        }
         let mut held: Option<Picture> = None;
         let (mut pace, mut paced_speed) = (None::<Pace>, 1.0_f64);
         let (mut recorded, mut still) = (None, false);
