@@ -14,7 +14,7 @@ use dwebsocket::{
 use tokio::io::{AsyncReadExt, DuplexStream};
 
 use crate::connection::support::{
-    client_frame, config, expect_bytes, finished, on_thread, opened, piped, send_bytes,
+    client_frame, config, expect_bytes, finished, next_frame, on_thread, opened, piped, send_bytes,
 };
 
 fn text(text: &str) -> Bytes {
@@ -304,19 +304,6 @@ async fn no_wake_up_is_lost_among_publishers_and_senders() {
         }
     };
     tokio::join!(publishing, sending, reading);
-}
-
-/// The next frame of a server: its first byte and its payload.
-async fn next_frame(peer: &mut DuplexStream) -> (u8, Vec<u8>) {
-    let mut header = [0; 2];
-    peer.read_exact(&mut header).await.unwrap();
-    let length = match header[1] {
-        126 => usize::from(peer.read_u16().await.unwrap()),
-        length => usize::from(length),
-    };
-    let mut payload = vec![0; length];
-    peer.read_exact(&mut payload).await.unwrap();
-    (header[0], payload)
 }
 
 /// Reads a Ping and gives its payload.

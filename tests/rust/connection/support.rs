@@ -204,3 +204,17 @@ pub(super) fn reason(code: u16, reason: &str, by: ClosedBy) -> CloseReason {
 pub(super) fn lost() -> CloseReason {
     reason(1006, "", ClosedBy::Lost)
 }
+
+/// The next frame of a server: its first byte and its payload.
+pub(crate) async fn next_frame(peer: &mut DuplexStream) -> (u8, Vec<u8>) {
+    let mut header = [0; 2];
+    peer.read_exact(&mut header).await.unwrap();
+    let length = match header[1] {
+        126 => usize::from(peer.read_u16().await.unwrap()),
+        127 => usize::try_from(peer.read_u64().await.unwrap()).unwrap(),
+        length => usize::from(length),
+    };
+    let mut payload = vec![0; length];
+    peer.read_exact(&mut payload).await.unwrap();
+    (header[0], payload)
+}
