@@ -146,6 +146,8 @@ def test_the_controlled_video_obeys_the_keyboard(page: Page):
     page.keyboard.press("Enter")
     toggle = page.locator("#control .toggle")
     expect(toggle).to_have_text("Pause", timeout=20_000)
+    # Past the first picture, which is the one that Home brings.
+    another_picture(page, "control", picture(page, "control"))
     toggle.focus()
     page.keyboard.press("Space")
     expect(toggle).to_have_text("Play")

@@ -90,16 +90,21 @@ def closes(code: int, reason: str = "") -> Callable[[Any], None]:
     return lambda websocket: websocket.close(code, reason)
 
 
+def wait(websocket: Any) -> None:
+    """A view that ends with its socket, for which a server that stops waits."""
+    websocket.wait()
+
+
 @pytest.mark.parametrize(
     ("code", "end"),
     [
         (1000, lambda sockets: sockets.open().client.close()),
-        (1001, lambda sockets: [sockets.open(), sockets.serving.stop()]),
+        (1001, lambda sockets: [sockets.open(wait), sockets.serving.stop()]),
         (1005, lambda sockets: sockets.open(raw=True).client.send(CLOSE)),
         (1006, lambda sockets: sockets.open(raw=True).client.reset()),
         (1007, lambda sockets: sockets.open(raw=True).client.send(TEXT, b"\xff")),
         (1009, lambda sockets: sockets.open(raw=True).client.send(BINARY, bytes(101))),
-        (1012, lambda sockets: [sockets.open(), sockets.serving.stop(1012)]),
+        (1012, lambda sockets: [sockets.open(wait), sockets.serving.stop(1012)]),
         (4001, lambda sockets: sockets.open(closes(4001))),
     ],
 )
