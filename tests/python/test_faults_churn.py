@@ -25,7 +25,7 @@ from sockets import CLOSE, HANDSHAKE, TEXT, masked
 pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 CONNECTIONS = int(os.environ.get("FAULTS_CONNECTIONS", "10000"))
-WARM_UP = 2000
+WARM_UP = 5000
 AT_ONCE = 32
 
 OPEN_ASK = HANDSHAKE % b"/echo/"
@@ -129,10 +129,12 @@ def test_connections_that_vanish_leave_nothing_and_disturb_nobody(project: Proje
         assert wait_until(lambda: process.num_fds() <= descriptors), "descriptors left over"
         # Idle threads stay for a while for the next sockets, and then go.
         assert wait_until(lambda: process.num_threads() <= 9), f"{process.num_threads()} threads left over"
+        # A kibibyte each would be a leak. What malloc has free is given back after ten seconds.
+        is_given_back = wait_until(lambda: process.memory_info().rss < memory + 1024 * CONNECTIONS)
         after = process.memory_info().rss
         print(
             f"\n{CONNECTIONS:,} connections, {CONNECTIONS / seconds:,.0f} a second; RSS before "
             f"{memory / 2**20:.1f} MiB, after {after / 2**20:.1f} MiB"
         )
-        assert after < 1.1 * memory
+        assert is_given_back
     assert running.unexpected() == []
