@@ -56,6 +56,7 @@ def test_a_socket_that_its_view_leaves_closes_with_1000(echo_project: Project) -
         assert close_of(client) == (1000, "")
     assert running.get("/echo/")[0] == 400
     running.stderr.wait_for("closed 1000 by the server")
+    running.stderr.wait_for("Bad Request")
     assert running.unexpected() == ["Bad Request: /echo/"]
 
 
