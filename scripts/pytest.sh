@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# pytest.sh [--without-alone] PYTHON [PYTEST_ARGUMENT…]: runs the tests in two processes for each processor (at most four in
-# all, since they wait half of the time), and then, unless they are not wanted, one after the other those marked alone.
-# Either may find nothing.
+# pytest.sh [--without-alone] PYTHON [PYTEST_ARGUMENT…]: runs the tests in as many processes as there are processors (at
+# most four), and then, unless they are not wanted, one after the other those marked alone. Either may find nothing.
 set -euo pipefail
 alone=yes
 if [ "$1" = --without-alone ]; then
@@ -22,8 +21,7 @@ run() {
     esac
 }
 
-processes=$((2 * $(nproc)))
-run --alone=without -n $((processes < 4 ? processes : 4)) --dist loadgroup "$@"
+run --alone=without -n logical --maxprocesses 4 --dist loadgroup "$@"
 if [ "$alone" ]; then
     run --alone=only "$@"
 else

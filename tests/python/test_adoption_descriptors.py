@@ -19,7 +19,7 @@ def open_descriptors(running: Foreign) -> int:
 @pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("name", "rounds"), [("runserver", 10_000), ("gthread", 2_500), ("gevent", 2_500)])
+@pytest.mark.parametrize(("name", "rounds"), [("runserver", 5_000), ("gthread", 2_500), ("gevent", 2_500)])
 def test_thousands_of_sockets_leave_no_descriptor(serve_with: Start, name: str, rounds: int) -> None:
     running = serve_with(name)
     address = (running.host, running.port)
