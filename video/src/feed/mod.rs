@@ -13,10 +13,12 @@
 
 mod form;
 mod log;
+mod presence;
 mod pushed;
 mod reader;
 mod remux;
 mod run;
+mod tempo;
 mod thread;
 mod viewer;
 

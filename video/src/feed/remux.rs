@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::form::{self, Form};
-use super::log::Teller;
+use super::presence::Presence;
 use super::run::{Run, State};
-use super::thread::{End, back_off};
+use super::tempo::Tempo;
+use super::thread::End;
 use crate::error::Reason;
 use crate::exit;
 use crate::mp4::{Fragment, Input, Interrupt, Track};
-use crate::playback::Pace;
 use crate::room::{Message, Part};
 use crate::source::Source;
 
 /// How far a recording is sent ahead of its time, so that a player has something to play when a packet is late. Less than
-/// what a [`Pace`] catches up with.
+/// what a [`Pace`](crate::playback::Pace) catches up with.
 const AHEAD: Duration = Duration::from_millis(200);
 
 /// A run's thread at work. It reads the source itself: libavformat can be interrupted.
@@ -28,7 +28,7 @@ pub(super) struct Remux<'run> {
     sent: u64,
     /// Where the next track of a live source goes on.
     resumes_at: Duration,
-    teller: Teller,
+    presence: Presence<'run>,
 }
 
 /// One opening of the source.
@@ -42,42 +42,21 @@ struct Playing {
     needs_key: bool,
     /// What was sought: everything up to there is sent at once.
     target_seconds: Option<f64>,
-    /// And the speed it is for.
-    pace: Option<(Pace, f64)>,
+    tempo: Tempo,
 }
 
 impl<'run> Remux<'run> {
     pub(super) fn new(run: &'run Arc<Run>, source: &'run Source) -> Self {
-        let teller = Teller::new(&run.origin.log, &run.origin.name);
-        Self { run, source, sent: 0, resumes_at: Duration::ZERO, teller }
+        Self { run, source, sent: 0, resumes_at: Duration::ZERO, presence: Presence::new(run) }
     }
 
     /// Opens the source, sends its packets, and opens it again where that makes sense, until nobody watches.
     pub(super) fn run(&mut self) {
-        let mut failures = 0;
         loop {
             self.run.enter(State::Connecting, None);
             let sent_before = self.sent;
             let End::Source(reason) = self.open_and_play() else { return };
-            self.run.room(Form::Mp4).forget();
-            let recorded = self.run.status().facts.is_some_and(|facts| facts.recorded);
-            // What comes again in the same place is of the same codec.
-            let is_hopeless = matches!(reason, Some(Reason::NotForMp4(_)));
-            let goes_on = if self.run.origin.options.reconnects && !recorded && !is_hopeless {
-                failures = if self.sent > sent_before { 0 } else { failures + 1 };
-                let pause = back_off(failures);
-                self.teller.failed(reason.as_ref(), Some(pause));
-                self.run.enter(State::Lost, reason.as_ref());
-                self.run.waits(Some(Instant::now() + pause))
-            } else {
-                // A codec that cannot be sent is the viewer's choice of form, and told to the viewer.
-                if !recorded && reason.is_some() && !is_hopeless {
-                    self.teller.failed(reason.as_ref(), None);
-                }
-                self.run.enter(State::Ended, reason.as_ref());
-                recorded && reason.is_none() && self.run.waits(None)
-            };
-            if !goes_on {
+            if !self.presence.comes_back(reason.as_ref(), self.sent > sent_before, || ()) {
                 return;
             }
         }
@@ -104,7 +83,7 @@ impl<'run> Remux<'run> {
             held: None,
             needs_key: true,
             target_seconds: None,
-            pace: None,
+            tempo: Tempo::ahead(AHEAD),
         };
         let mut end = self.begin(&mut playing, until);
         while end.is_none() {
@@ -128,14 +107,7 @@ impl<'run> Remux<'run> {
                 None => {}
             }
         }
-        let early = self.run.opened(playing.input.facts());
-        self.teller.shows();
-        self.run.enter(State::Live, None);
-        for (viewer, command) in early {
-            if let Some(viewer) = viewer.upgrade() {
-                viewer.obey_late(command);
-            }
-        }
+        self.presence.begins(playing.input.facts());
         None
     }
 
@@ -152,7 +124,7 @@ impl<'run> Remux<'run> {
         let control = inner.control;
         let at_once = !playing.is_recorded || playing.target_seconds.is_some() || control.steps > 0;
         if control.paused && !at_once {
-            playing.pace = None;
+            playing.tempo.restart();
             self.run.changed.wait_until(&mut inner, self.run.look_again());
             return None;
         }
@@ -167,14 +139,10 @@ impl<'run> Remux<'run> {
             playing.held = Some(fragment);
             return None;
         }
-        let due = if at_once { None } else { playing.due(&fragment, control.speed) };
+        let due = if at_once { None } else { playing.tempo.due(fragment.due_seconds, control.speed) };
         if let Some(due) = due {
             playing.held = Some(fragment);
-            let mut inner = self.run.inner.lock();
-            // A command that came since is seen at once.
-            if inner.control.seek_seconds.is_none() && inner.control.paused == control.paused {
-                self.run.changed.wait_until(&mut inner, due.min(self.run.look_again()));
-            }
+            self.run.waits_until_due(due, control);
             return None;
         }
         self.send(playing, fragment);
@@ -215,7 +183,7 @@ impl<'run> Remux<'run> {
         playing.held = None;
         playing.needs_key = true;
         playing.target_seconds = Some(seconds);
-        playing.pace = None;
+        playing.tempo.restart();
         sought.err().map(|reason| self.failed(reason, until, Reason::ReadTimedOut(timeout.as_secs_f64())))
     }
 
@@ -250,18 +218,5 @@ impl<'run> Remux<'run> {
             return End::Deserted;
         }
         End::Source(Some(timed_out))
-    }
-}
-
-impl Playing {
-    /// When a fragment of a recording is to be sent; None when that is now.
-    fn due(&mut self, fragment: &Fragment, speed: f64) -> Option<Instant> {
-        let (now, position) = (Instant::now(), fragment.due_seconds / speed);
-        if self.pace.is_some_and(|(_, paced)| paced.total_cmp(&speed).is_ne()) {
-            self.pace = None;
-        }
-        let ahead = now.checked_sub(AHEAD).unwrap_or(now);
-        let (pace, _) = self.pace.get_or_insert((Pace::new(ahead, position), speed));
-        pace.due(now, position)
     }
 }

@@ -230,6 +230,15 @@ impl Run {
         }
     }
 
+    /// Waits until a picture is due, or for a command that `control` does not have.
+    pub(super) fn waits_until_due(&self, due: Instant, control: Control) {
+        let mut inner = self.inner.lock();
+        // A command that came since is seen at once.
+        if inner.control.seek_seconds.is_none() && inner.control.paused == control.paused {
+            self.changed.wait_until(&mut inner, due.min(self.look_again()));
+        }
+    }
+
     /// Whether anybody needs pictures in the form.
     pub(super) fn is_watched(&self, form: Form) -> bool {
         self.room(form).watching() > 0
@@ -238,6 +247,11 @@ impl Run {
     /// The readers that are left.
     pub(super) fn readers(&self) -> Vec<Arc<ReadSlot>> {
         self.inner.lock().readers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Gives readers nothing more.
+    pub(super) fn end_readers(&self, reason: Option<&Reason>) {
+        self.readers().iter().for_each(|reader| reader.end(reason));
     }
 
     /// Goes into a state and tells everybody.

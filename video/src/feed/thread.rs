@@ -1,31 +1,26 @@
 //! What the thread of a run does.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::form::Form;
-use super::log::Teller;
+use super::presence::Presence;
 use super::reader::{Item, Kind, ReadSlot};
 use super::remux::Remux;
 use super::run::{Run, State};
+use super::tempo::Tempo;
 use super::{Feed, SharedOpener, Shown};
 use crate::capture::{Facts, Picture};
 use crate::encode::{Encoder, pixels, scaled};
 use crate::error::Reason;
 use crate::exit;
-use crate::playback::{Pace, Playback, Taken, Told};
+use crate::playback::{Playback, Taken, Told};
 use crate::room::Part;
 
 /// How long it waits for a picture before it looks for commands.
 const SLICE: Duration = Duration::from_millis(50);
-
-/// Before a lost source is opened again, at first and at most; the wait doubles from one to the other.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const LONGEST_BACK_OFF: Duration = Duration::from_millis(1500);
 
 /// Starts the thread of a run, which keeps the feed that new viewers find it by.
 ///
@@ -44,7 +39,7 @@ pub(super) fn start(run: &Arc<Run>, feed: Option<Arc<Feed>>) -> Result<(), Reaso
         }));
         if played.is_err() {
             own.enter(State::Ended, Some(&Reason::Panicked));
-            end_readers(&own, Some(&Reason::Panicked));
+            own.end_readers(Some(&Reason::Panicked));
         }
         own.finish();
         // Until now a new viewer found it, though nobody else had it any more.
@@ -54,10 +49,6 @@ pub(super) fn start(run: &Arc<Run>, feed: Option<Arc<Feed>>) -> Result<(), Reaso
         run.finish();
         Reason::NoThread(error)
     })
-}
-
-fn end_readers(run: &Run, reason: Option<&Reason>) {
-    run.readers().iter().for_each(|reader| reader.end(reason));
 }
 
 /// Why a source is played no more.
@@ -81,18 +72,17 @@ struct Screen<'run> {
     next_at: Option<Instant>,
     /// What the source itself gave stands here while it is shown smaller.
     scratch: Picture,
-    teller: Teller,
+    presence: Presence<'run>,
 }
 
 impl<'run> Screen<'run> {
     fn new(run: &'run Arc<Run>, opener: &'run SharedOpener) -> Self {
-        let teller = Teller::new(&run.origin.log, &run.origin.name);
-        Self { run, opener, encoder: None, number: 0, next_at: None, scratch: Picture::default(), teller }
+        let presence = Presence::new(run);
+        Self { run, opener, encoder: None, number: 0, next_at: None, scratch: Picture::default(), presence }
     }
 
     /// Opens the source, shows its pictures, and opens it again where that makes sense, until nobody watches.
     fn run(&mut self) {
-        let mut failures = 0;
         loop {
             self.run.enter(State::Connecting, None);
             let shown_before = self.number;
@@ -109,27 +99,9 @@ impl<'run> Screen<'run> {
                 End::Source(reason) => reason,
             };
             drop(playback);
-            for form in Form::PICTURES {
-                self.run.room(form).forget();
-            }
-            let recorded = self.run.status().facts.is_some_and(|facts| facts.recorded);
-            let goes_on = if options.reconnects && !recorded {
-                failures = if self.number > shown_before { 0 } else { failures + 1 };
-                let pause = back_off(failures);
-                self.teller.failed(reason.as_ref(), Some(pause));
-                self.run.enter(State::Lost, reason.as_ref());
-                self.show_no_signal();
-                end_readers(self.run, reason.as_ref());
-                self.run.waits(Some(Instant::now() + pause))
-            } else {
-                if !recorded && reason.is_some() {
-                    self.teller.failed(reason.as_ref(), None);
-                }
-                self.run.enter(State::Ended, reason.as_ref());
-                end_readers(self.run, reason.as_ref());
-                recorded && reason.is_none() && self.run.waits(None)
-            };
-            if !goes_on {
+            let has_shown = self.number > shown_before;
+            let (run, number) = (self.run, &mut self.number);
+            if !self.presence.comes_back(reason.as_ref(), has_shown, || show_no_signal(run, number)) {
                 return;
             }
         }
@@ -162,7 +134,7 @@ impl<'run> Screen<'run> {
     /// Shows picture after picture, each when it is due.
     fn play(&mut self, playback: &Playback) -> End {
         let mut held: Option<Picture> = None;
-        let (mut pace, mut paced_speed) = (None::<Pace>, 1.0_f64);
+        let mut tempo = Tempo::default();
         let (mut recorded, mut still) = (None, false);
         loop {
             let mut inner = self.run.inner.lock();
@@ -174,14 +146,15 @@ impl<'run> Screen<'run> {
                 held.take().into_iter().for_each(|picture| playback.recycle(picture));
                 // One that is live was told so when it gave the command.
                 let _live = playback.seek(seconds);
-                (pace, still) = (None, true);
+                tempo.restart();
+                still = true;
                 continue;
             }
             let control = inner.control;
             let is_recorded = recorded == Some(true);
             let at_once = still || control.steps > 0;
             if is_recorded && control.paused && !at_once {
-                pace = None;
+                tempo.restart();
                 self.run.changed.wait_until(&mut inner, self.run.look_again());
                 continue;
             }
@@ -198,20 +171,12 @@ impl<'run> Screen<'run> {
                 }
                 continue;
             };
-            if is_recorded && !at_once {
-                if paced_speed.total_cmp(&control.speed).is_ne() {
-                    (pace, paced_speed) = (None, control.speed);
-                }
-                let (now, position) = (Instant::now(), picture.position_seconds / control.speed);
-                if let Some(due) = pace.get_or_insert(Pace::new(now, position)).due(now, position) {
-                    held = Some(picture);
-                    let mut inner = self.run.inner.lock();
-                    // A command that came since is seen at once.
-                    if inner.control.seek_seconds.is_none() && inner.control.paused == control.paused {
-                        self.run.changed.wait_until(&mut inner, due.min(self.run.look_again()));
-                    }
-                    continue;
-                }
+            let is_paced = is_recorded && !at_once;
+            let due = if is_paced { tempo.due(picture.position_seconds, control.speed) } else { None };
+            if let Some(due) = due {
+                held = Some(picture);
+                self.run.waits_until_due(due, control);
+                continue;
             }
             if at_once || self.is_time() {
                 if let Err(reason) = self.show(&picture, still || control.steps > 0) {
@@ -236,28 +201,10 @@ impl<'run> Screen<'run> {
         true
     }
 
-    /// Shows what there is for a source that is lost.
-    fn show_no_signal(&mut self) {
-        let Some(jpeg) = &self.run.origin.no_signal else { return };
-        let position_seconds = self.run.status().position_seconds.unwrap_or(0.0);
-        for form in Form::PICTURES {
-            let message = form.message(jpeg, position_seconds, self.number);
-            self.run.room(form).publish(Part::Picture, message);
-        }
-        self.number += 1;
-    }
-
     /// The first picture of a source is there. Gives whether it is a recording.
     fn opened(&mut self, playback: &Playback) -> Option<bool> {
         let Ok(Told::Facts(facts)) = playback.facts(Instant::now()) else { return None };
-        let early = self.run.opened(facts);
-        self.teller.shows();
-        self.run.enter(State::Live, None);
-        for (viewer, command) in early {
-            if let Some(viewer) = viewer.upgrade() {
-                viewer.obey_late(command);
-            }
-        }
+        self.presence.begins(facts);
         Some(facts.recorded)
     }
 
@@ -317,28 +264,13 @@ impl<'run> Screen<'run> {
     }
 }
 
-/// How long to wait before the source is opened again: between half and all of a bound that doubles with each failure,
-/// so that feeds which lost the same server do not come back all at once.
-pub(super) fn back_off(failures: u32) -> Duration {
-    let bound = FIRST_BACK_OFF.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_BACK_OFF);
-    let part = u32::try_from(RandomState::new().hash_one(failures) % 512).unwrap_or(0);
-    bound / 2 + bound * part / 1024
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_back_off_grows_from_a_tenth_of_a_second_to_its_bound_and_is_never_the_same() {
-        for (failures, bound) in [(0, 100), (1, 200), (3, 800), (4, 1500), (400, 1500)] {
-            for _ in 0..50 {
-                let wait = back_off(failures);
-                let bound = Duration::from_millis(bound);
-                assert!(bound / 2 <= wait && wait <= bound, "{failures}: {wait:?}");
-            }
-        }
-        let first = back_off(9);
-        assert!((0..50).any(|_| back_off(9) != first));
+/// Shows what there is for a source that is lost.
+fn show_no_signal(run: &Run, number: &mut u64) {
+    let Some(jpeg) = &run.origin.no_signal else { return };
+    let position_seconds = run.status().position_seconds.unwrap_or(0.0);
+    for form in Form::PICTURES {
+        let message = form.message(jpeg, position_seconds, *number);
+        run.room(form).publish(Part::Picture, message);
     }
+    *number += 1;
 }
