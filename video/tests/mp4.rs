@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dwebsocket_video::error::Reason;
-use dwebsocket_video::mp4::{Input, Interrupt, Track, input};
+use dwebsocket_video::mp4::{Input, Interrupt, Track, silence};
 use dwebsocket_video::source::Source;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ fn sample() -> Source {
 }
 
 fn never(until: Instant) -> Interrupt {
-    input::silence();
+    silence();
     Interrupt::new(until, || false)
 }
 

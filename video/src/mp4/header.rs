@@ -7,7 +7,8 @@ use std::slice;
 
 use ffmpeg_sys_next as ffi;
 
-use super::input::{Input, Options, told};
+use super::input::Input;
+use super::library::{Options, told};
 use crate::error::Reason;
 
 /// An init segment (`ftyp` and `moov`), and the units of its track in a second.

@@ -1,18 +1,17 @@
 //! A source taken apart by libavformat.
 #![allow(unsafe_code, reason = "libavformat is C")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint};
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::time::{Duration, Instant};
 
 use ffmpeg_sys_next as ffi;
-use parking_lot::Mutex;
 
+use super::library::{Interrupt, Options, told};
 use super::timeline::{Stamps, TimeBase};
 use crate::capture::{self, Facts};
 use crate::error::Reason;
@@ -30,48 +29,6 @@ const NO_TIMESTAMP: i64 = i64::MIN;
 
 /// Faster than any camera.
 const MOST_FRAMES_PER_SECOND: f64 = 1000.0;
-
-/// Ends what libavformat waits for: when the time is up, or as soon as somebody says so.
-///
-/// libavformat asks ten times a second at least while it waits for a network, and not while the operating system looks up
-/// a name or reads a file.
-pub struct Interrupt {
-    until: Mutex<Instant>,
-    stop: Box<dyn Fn() -> bool + Send + Sync>,
-}
-
-impl Interrupt {
-    /// At `until`, or when `stop` says so, which must be quick.
-    pub fn new(until: Instant, stop: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self { until: Mutex::new(until), stop: Box::new(stop) }
-    }
-
-    fn is_due(&self) -> bool {
-        self.is_late() || (self.stop)()
-    }
-
-    fn is_late(&self) -> bool {
-        Instant::now() >= *self.until.lock()
-    }
-}
-
-impl fmt::Debug for Interrupt {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Interrupt").field("until", &*self.until.lock()).finish_non_exhaustive()
-    }
-}
-
-/// # Safety
-/// The pointer is to an [`Interrupt`] that is alive for the call.
-unsafe extern "C" fn is_interrupted(interrupt: *mut c_void) -> c_int {
-    // A panic must not unwind into C; it ends the wait.
-    catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the caller's; it is only read, and `Sync`.
-        unsafe { &*interrupt.cast::<Interrupt>() }.is_due()
-    }))
-    .unwrap_or(true)
-    .into()
-}
 
 /// A packet of the source's video, until the next is read.
 #[derive(Clone, Copy, Debug)]
@@ -127,10 +84,7 @@ impl Input {
         let context = NonNull::new(context).ok_or(Reason::NoMemory)?;
         // SAFETY: nobody else has the context; the box stays where it is for as long as the context lives.
         unsafe {
-            (*context.as_ptr()).interrupt_callback = ffi::AVIOInterruptCB {
-                callback: Some(is_interrupted),
-                opaque: ptr::from_ref::<Interrupt>(&interrupt).cast_mut().cast(),
-            };
+            (*context.as_ptr()).interrupt_callback = interrupt.callback();
         }
         let mut opened = context.as_ptr();
         // SAFETY: a context of libavformat's, a string, no format of the caller's, a dictionary; all are alive for the call.
@@ -277,7 +231,7 @@ impl Input {
     /// # Errors
     /// [`Reason::Interrupted`], or what went wrong.
     pub fn read(&mut self, until: Instant) -> Result<Option<Packet<'_>>, Reason> {
-        *self.interrupt.until.lock() = until;
+        self.interrupt.set(until);
         let packet = self.packet.as_ptr();
         loop {
             // SAFETY: the context is open; the packet is libavcodec's, and what was in it is let go of before it is filled.
@@ -310,7 +264,7 @@ impl Input {
     /// # Errors
     /// The source cannot be sought in.
     pub fn seek(&mut self, seconds: f64, until: Instant) -> Result<(), Reason> {
-        *self.interrupt.until.lock() = until;
+        self.interrupt.set(until);
         let TimeBase { numerator, denominator } = self.time_base();
         let ticks = seconds * f64::from(denominator) / f64::from(numerator);
         #[allow(clippy::cast_possible_truncation, reason = "it saturates, and past the end is the end")]
@@ -336,9 +290,7 @@ impl Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        let mut until = self.interrupt.until.lock();
-        *until = (*until).min(Instant::now() + CLOSING);
-        drop(until);
+        self.interrupt.hasten(Instant::now() + CLOSING);
         let (mut context, mut packet) = (self.context.as_ptr(), self.packet.as_ptr());
         // SAFETY: both are alive until now, and not used again. The interrupt, which closing may ask, is dropped after this.
         unsafe {
@@ -406,50 +358,5 @@ fn why_not(source: &Source, status: c_int) -> Reason {
     match source {
         Source::File(path) => capture::why_not(path),
         _ => Reason::NotOpenedBecause(told(status)),
-    }
-}
-
-/// What libavformat says of an error. Holds nothing of the source.
-pub(super) fn told(status: c_int) -> String {
-    let mut text = [0; 256];
-    // SAFETY: so many bytes are there, and the text is ended by a zero in them.
-    unsafe {
-        ffi::av_strerror(status, text.as_mut_ptr(), text.len());
-        CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned()
-    }
-}
-
-/// Keeps libavformat's log off stderr.
-pub fn silence() {
-    // SAFETY: any level will do.
-    unsafe { ffi::av_log_set_level(ffi::AV_LOG_QUIET) }
-}
-
-/// Options of libavformat by name.
-#[derive(Debug)]
-pub(super) struct Options(*mut ffi::AVDictionary);
-
-impl Default for Options {
-    fn default() -> Self {
-        Self(ptr::null_mut())
-    }
-}
-
-impl Options {
-    pub(super) fn set(&mut self, name: &CStr, value: &CStr) {
-        // SAFETY: a dictionary or null, and two strings, which are copied.
-        unsafe { ffi::av_dict_set(&raw mut self.0, name.as_ptr(), value.as_ptr(), 0) };
-    }
-
-    /// For a function that takes what it knows out of them.
-    pub(super) fn pointer(&mut self) -> *mut *mut ffi::AVDictionary {
-        &raw mut self.0
-    }
-}
-
-impl Drop for Options {
-    fn drop(&mut self) {
-        // SAFETY: a dictionary or null.
-        unsafe { ffi::av_dict_free(&raw mut self.0) }
     }
 }

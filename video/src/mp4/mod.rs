@@ -7,9 +7,11 @@ pub mod codecs;
 pub mod fragment;
 mod header;
 pub mod input;
+mod library;
 pub mod sample;
 pub mod timeline;
 pub mod track;
 
-pub use input::{Input, Interrupt};
+pub use input::Input;
+pub use library::{Interrupt, silence};
 pub use track::{Fragment, Track};

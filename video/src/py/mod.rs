@@ -226,7 +226,7 @@ mod _video {
     /// Silences FFmpeg's log, where OpenCV has not opened anything yet.
     #[pyfunction]
     fn silence_ffmpeg() {
-        crate::mp4::input::silence();
+        crate::mp4::silence();
     }
 
     /// Keeps capture threads out of OpenCV from now on; for the end of the process.
