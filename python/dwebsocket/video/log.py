@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from typing import TYPE_CHECKING
 
 from dwebsocket.notices import warn
 
 from .errors import extension
+from .worker import Worker
 
 if TYPE_CHECKING:
     from dwebsocket_video import Event
@@ -19,22 +19,13 @@ logger = logging.getLogger("dwebsocket.video")
 _SLICE_SECONDS = 60.0
 
 
-class Writer:
-    """Writes what happens to sources into the log, on a thread that runs while somebody watches any.
+class Writer(Worker):
+    """Writes what happens to sources into the log, while somebody watches any.
 
     The threads of feeds cannot do it themselves: they never take the GIL.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running = False
-
-    def start(self) -> None:
-        """Runs the thread, unless it runs; to be called after somebody began to watch."""
-        with self._lock:
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="video-log", daemon=True).start()
+    name = "video-log"
 
     def _run(self) -> None:
         take_event = extension().take_event
@@ -57,8 +48,7 @@ class Writer:
 
     def forget(self) -> None:
         """The process forked, and the thread is not in it."""
-        self._lock = threading.Lock()
-        self._running = False
+        Worker.__init__(self)
 
 
 def write(event: Event) -> None:

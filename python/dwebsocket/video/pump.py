@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from .worker import Worker
 
 if TYPE_CHECKING:
     from dwebsocket_video import Feed
@@ -13,23 +14,17 @@ if TYPE_CHECKING:
 _PAUSE_SECONDS = 0.05
 
 
-class Pump:
+class Pump(Worker):
     """Takes frames from an iterable while somebody watches."""
 
+    name = "video-frames"
+
     def __init__(self, feed: Feed, frames: Iterator[Any], fps: float | None, linger_seconds: float) -> None:
+        super().__init__()
         self._feed = feed
         self._frames = frames
         self._period = 0.0 if fps is None else 1.0 / fps
         self._linger_seconds = linger_seconds
-        self._lock = threading.Lock()
-        self._running = False
-
-    def start(self) -> None:
-        """Runs the thread, unless it runs."""
-        with self._lock:
-            if not self._running:
-                self._running = True
-                threading.Thread(target=self._run, name="video-frames", daemon=True).start()
 
     def _run(self) -> None:
         try:
