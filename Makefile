@@ -72,6 +72,9 @@ core: $(VENV)/.tools
 
 VIDEO_PACKAGES := libopencv-dev clang libclang-dev libturbojpeg0-dev libavformat-dev libavcodec-dev libavutil-dev pkg-config
 
+# Whether the crate of video can be compiled here.
+HAS_VIDEO := pkg-config --exists opencv4 libturbojpeg libavformat
+
 # Without OpenCV the package works, all but video: a machine that cannot install it still gets the rest.
 video: core
 	@if scripts/packages.sh "video (OpenCV, FFmpeg)" $(VIDEO_PACKAGES); then \
@@ -100,7 +103,7 @@ test-rust: ## Rust tests of the core and of video, without Python
 	@scripts/need-cargo.sh
 	@echo "==> Rust tests"
 	@cargo test --no-default-features $(ARGS)
-	@if pkg-config --exists opencv4 libturbojpeg libavformat; then cargo test --no-default-features -p dwebsocket-rs-video $(ARGS); fi
+	@if $(HAS_VIDEO); then cargo test --no-default-features -p dwebsocket-rs-video $(ARGS); fi
 
 test-loom: ## Model checks of the mailbox and the turnstile
 	@scripts/need-cargo.sh
@@ -136,7 +139,7 @@ lint: core ## Formatting, clippy, ruff, mypy, stubtest, layers, licences
 	@cargo clippy --quiet --all-targets --no-default-features -- -D warnings
 	@cargo fmt --manifest-path benches/peers/Cargo.toml --check
 	@cargo clippy --quiet --manifest-path benches/peers/Cargo.toml --target-dir target/peers/cargo --all-targets -- -D warnings
-	@if pkg-config --exists opencv4 libturbojpeg libavformat; then cargo clippy --quiet -p dwebsocket-rs-video --all-targets -- -D warnings; fi
+	@if $(HAS_VIDEO); then cargo clippy --quiet -p dwebsocket-rs-video --all-targets -- -D warnings; fi
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -246,36 +246,41 @@ class RequestLog:
         if status == SWITCHING_PROTOCOLS:
             log_opened(environ)
         level = logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO
-        if self.logger.isEnabledFor(level):
-            self._log(level, status, '"%s" %s %s', _request_line(environ), str(status), str(sent_bytes))
+        self._log(environ, level, status, "%s %s", str(status), str(sent_bytes))
 
     def socket_closed(self, environ: Mapping[str, Any], connection: _core.Connection, seconds: float) -> None:
         """The view of a socket has ended."""
         log_ended(environ, connection, seconds)
         code, ending = ending_of(connection)
-        line = '"%s" closed %s %s after %.1f s'
-        if self.logger.isEnabledFor(logging.INFO):
-            self._log(logging.INFO, SWITCHING_PROTOCOLS, line, _request_line(environ), code, ending, seconds)
+        self._log(
+            environ, logging.INFO, SWITCHING_PROTOCOLS, "closed %s %s after %.1f s", code, ending, seconds
+        )
 
-    def _log(self, level: int, status: int, line: str, *arguments: object) -> None:
-        extra = {"request": None, "server_time": self._server_time(), "status_code": status}
+    def _log(
+        self, environ: Mapping[str, Any], level: int, status: int, what: str, *arguments: object
+    ) -> None:
         logger = self.logger
+        if not logger.isEnabledFor(level):
+            return
+        line, arguments = f'"%s" {what}', (_request_line(environ), *arguments)
+        extra = {"request": None, "server_time": self._server_time(), "status_code": status}
         record = logger.makeRecord(logger.name, level, __file__, 0, line, arguments, None, None, extra)
-        handler = logger.handlers[0] if len(logger.handlers) == 1 and not logger.propagate else None
-        # As Django sets it up. Whatever else the project wants of its log is left to logging.
-        if (
-            handler is None
-            or type(handler) is not logging.StreamHandler
-            or handler.filters
-            or logger.filters
-            or logger.disabled
-        ):
+        handler = self._plain_handler()
+        if handler is None:
             logger.handle(record)
             return
         lines = self._lines
         if lines is None or lines.handler is not handler:
             self._lines = lines = Lines(handler)
         lines.write(record)
+
+    def _plain_handler(self) -> logging.StreamHandler[Any] | None:
+        """The handler that Django sets up; None: the project wants another, which is left to logging."""
+        logger = self.logger
+        if len(logger.handlers) != 1 or logger.propagate or logger.filters:
+            return None
+        handler = logger.handlers[0]
+        return handler if type(handler) is logging.StreamHandler and not handler.filters else None
 
     def _server_time(self) -> str:
         second = int(time.time())
