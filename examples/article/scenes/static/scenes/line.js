@@ -72,26 +72,15 @@ export class Line {
 
   // Opens anew, to where the scene says now. Nothing happens unless it is open or about to be.
   reopen() {
-    if (this.#socket === null) {
-      return;
+    if (this.#drop("opened anew")) {
+      this.connect();
     }
-    const old = this.#socket;
-    old.onopen = old.onmessage = old.onclose = null;
-    old.close(1000, "opened anew");
-    this.#socket = null;
-    this.onclose();
-    this.connect();
   }
 
   // Leaves for good.
   leave() {
     this.#forgetRetry();
-    if (this.#socket !== null) {
-      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
-      this.#socket.close(1000, "removed");
-      this.#socket = null;
-      this.onclose();
-    }
+    this.#drop("removed");
   }
 
   // Sends text as it is and anything else as JSON. Nothing happens unless the line is open.
@@ -119,6 +108,19 @@ export class Line {
     }
     this.#show("closed", words.join(" · "), this.#timer === null ? "Connect" : "Cancel");
     this.onclose();
+  }
+
+  // Closes the socket without waiting for its end. Gives whether there was one.
+  #drop(reason) {
+    const socket = this.#socket;
+    if (socket === null) {
+      return false;
+    }
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(1000, reason);
+    this.#socket = null;
+    this.onclose();
+    return true;
   }
 
   #forgetRetry() {

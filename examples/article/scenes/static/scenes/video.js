@@ -1,29 +1,28 @@
 // Scenes 3 and 4: pictures that arrive as base64 text, and the controls of the fourth.
 
 import { Line } from "./line.js";
+import { Pictures } from "./screen.js";
+import { SeekBar } from "./seekbar.js";
 
-// Shows the newest picture; those that come faster than the display draws are left out.
+// Shows pictures, and counts those that come.
 class Screen {
   #scene;
   #image;
-  #newest = null;
+  #shown;
   #pictures = 0;
   #letters = 0;
 
   constructor(scene) {
     this.#scene = scene;
     this.#image = scene.querySelector(".screen img");
-    this.#image.decoding = "sync";
-    this.#image.addEventListener("load", () => this.#draw(true));
+    this.#shown = new Pictures(this.#image);
+    this.#shown.onpaint = () => this.#draw(true);
   }
 
   show(base64) {
     this.#pictures += 1;
     this.#letters += base64.length;
-    if (this.#newest === null) {
-      window.requestAnimationFrame(() => this.#paint());
-    }
-    this.#newest = base64;
+    this.#shown.show(base64);
   }
 
   // Takes the old picture away while none of the new line has come.
@@ -39,11 +38,6 @@ class Screen {
     const words = this.#pictures === 0 ? "no pictures" : `${this.#pictures} pictures/s · ${each.toFixed(0)} KiB each`;
     this.#scene.querySelector(".rate").textContent = words;
     this.#pictures = this.#letters = 0;
-  }
-
-  #paint() {
-    this.#image.src = `data:image/jpeg;base64,${this.#newest}`;
-    this.#newest = null;
   }
 
   #draw(visible) {
@@ -79,11 +73,6 @@ function videoLine(scene, onstatus = () => {}) {
   return line;
 }
 
-function clock(seconds) {
-  const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
-
 export function video(scene) {
   videoLine(scene);
 }
@@ -92,11 +81,9 @@ export function videoWithControl(scene) {
   const line = videoLine(scene, (status) => show(status));
   const controls = scene.querySelector(".controls");
   const toggle = scene.querySelector(".toggle");
-  const seek = scene.querySelector(".seek");
-  const time = scene.querySelector(".time");
+  const bar = new SeekBar(scene);
   const words = { playing: "Pause", paused: "Play", ended: "Play again" };
   let playing = false;
-  let dragging = false;
 
   function show({ status, position, duration, quality }) {
     // Only this page changes the quality: later news could only undo a choice that is still on its way.
@@ -111,18 +98,12 @@ export function videoWithControl(scene) {
     for (const element of scene.querySelectorAll(".seeking")) {
       element.hidden = !duration;
     }
-    if (duration && !dragging) {
-      seek.max = duration;
-      seek.value = status === "ended" ? duration : position;
-      showTime();
-    } else if (!duration) {
-      time.textContent = "live";
+    if (duration) {
+      bar.duration = duration;
+      bar.moveTo(status === "ended" ? duration : position);
+    } else {
+      scene.querySelector(".time").textContent = "live";
     }
-  }
-
-  function showTime() {
-    time.textContent = `${clock(Number(seek.value))} / ${clock(Number(seek.max))}`;
-    seek.setAttribute("aria-valuetext", `${clock(Number(seek.value))} of ${clock(Number(seek.max))}`);
   }
 
   function seekTo(position) {
@@ -130,16 +111,9 @@ export function videoWithControl(scene) {
   }
 
   toggle.addEventListener("click", () => line.send({ command: playing ? "pause" : "play" }));
-  seek.addEventListener("input", () => {
-    dragging = true;
-    showTime();
-  });
-  seek.addEventListener("change", () => {
-    dragging = false;
-    seekTo(Number(seek.value));
-  });
+  bar.onseek = seekTo;
   for (const jump of scene.querySelectorAll(".jump")) {
-    jump.addEventListener("click", () => seekTo(Math.max(0, Number(seek.value) + Number(jump.dataset.seconds))));
+    jump.addEventListener("click", () => seekTo(Math.max(0, bar.position + Number(jump.dataset.seconds))));
   }
   for (const choice of scene.querySelectorAll(".quality input")) {
     choice.addEventListener("change", () => line.send({ command: "quality", quality: Number(choice.value) }));
@@ -148,6 +122,6 @@ export function videoWithControl(scene) {
   line.onclose = () => {
     closed();
     controls.disabled = true;
-    dragging = false;
+    bar.letGo();
   };
 }

@@ -3,6 +3,7 @@
 import { Latency } from "./latency.js";
 import { Line } from "./line.js";
 import { Film, Pictures } from "./screen.js";
+import { SeekBar } from "./seekbar.js";
 
 const MOST_VIEWERS = 6;
 const ASK_EVERY = 500;
@@ -14,22 +15,17 @@ const SIGNALS = {
   ended: "",
 };
 
-function clock(seconds) {
-  const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
-
 class Viewer {
   #scene;
   #line;
   #path;
   #pictures;
+  #bar;
   #film = null;
   #latency = new Latency();
   #timer = null;
   #bytes = 0;
   #told = { state: null };
-  #dragging = false;
   #since = 0;
   // Where a recording goes on after it was opened anew.
   #resume = null;
@@ -42,6 +38,8 @@ class Viewer {
     this.#line = new Line(scene);
     this.#pictures = new Pictures(this.#find(".screen img"));
     this.#pictures.onpaint = (position) => this.#painted(position);
+    this.#bar = new SeekBar(scene);
+    this.#bar.onseek = (position) => this.#command({ command: "seek", position });
     this.#line.onopen = () => this.#opened();
     this.#line.onmessage = (data) => this.#heard(data);
     this.#line.onclose = () => this.#closed();
@@ -78,7 +76,7 @@ class Viewer {
     for (const selector of [".form", ".size", ".fineness"]) {
       this.#find(selector).addEventListener("change", () => {
         const { state, paused, speed } = this.#told;
-        this.#resume = this.#isRecording && state === "live" ? { position: this.#position, paused, speed } : null;
+        this.#resume = this.#isRecording && state === "live" ? { position: this.#bar.position, paused, speed } : null;
         this.#choose();
         if (this.#refused && !this.#line.isOpen) {
           this.#line.connect();
@@ -92,15 +90,6 @@ class Viewer {
     this.#find(".speed").addEventListener("change", (event) =>
       this.#command({ command: "speed", speed: Number(event.target.value) }),
     );
-    const seek = this.#find(".seek");
-    seek.addEventListener("input", () => {
-      this.#dragging = true;
-      this.#showTime();
-    });
-    seek.addEventListener("change", () => {
-      this.#dragging = false;
-      this.#command({ command: "seek", position: Number(seek.value) });
-    });
   }
 
   get #isRecording() {
@@ -114,10 +103,6 @@ class Viewer {
   // Whether positions go with the clock.
   get #isSteady() {
     return this.#isPlaying && this.#told.speed === 1;
-  }
-
-  get #position() {
-    return Number(this.#find(".seek").value);
   }
 
   #command(command) {
@@ -212,7 +197,7 @@ class Viewer {
     this.#find(".toggle").textContent = this.#isPlaying ? "Pause" : told.state === "ended" ? "Play again" : "Play";
     this.#find(".speed").value = String(told.speed ?? 1);
     if (told.duration) {
-      this.#find(".seek").max = told.duration;
+      this.#bar.duration = told.duration;
     }
     if (this.#film !== null) {
       this.#film.isLive = told.live !== false;
@@ -281,17 +266,9 @@ class Viewer {
   }
 
   #moveTo(position) {
-    if (this.#isRecording && position !== null && position !== undefined && !this.#dragging) {
-      this.#find(".seek").value = position;
-      this.#showTime();
+    if (this.#isRecording && position !== null && position !== undefined) {
+      this.#bar.moveTo(position);
     }
-  }
-
-  #showTime() {
-    const seek = this.#find(".seek");
-    const [now, end] = [clock(Number(seek.value)), clock(Number(seek.max))];
-    this.#find(".time").textContent = `${now} / ${end}`;
-    seek.setAttribute("aria-valuetext", `${now} of ${end}`);
   }
 
   // "img", "video" or "none" is to be seen.
