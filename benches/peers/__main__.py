@@ -7,12 +7,10 @@ import json
 import os
 import resource
 import sys
-import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from . import machine, report, rounds
+from . import bench, machine, report, rounds
 from .cases import CASES, Case, select
 from .environments import (
     DEBIAN_PACKAGES,
@@ -53,14 +51,13 @@ def main() -> int:
     """Measures and reports; the status is 1 if a run of our own server has no figure."""
     asked = arguments()
     if asked.list:
-        print("\n".join(["cases:", *(f"  {case.name:<24} {case.title}" for case in CASES.values())]))
-        print("\n".join(["peers:", *(f"  {peer.name:<24} {peer.title}" for peer in PEERS.values())]))
+        print(bench.listing(CASES.values(), PEERS.values(), 24))
         return 0
     if asked.source:
         results = Results(**json.loads(asked.source.read_text()))
     else:
         try:
-            cases, peers = select(_words(asked.only)), rounds.choose(_words(asked.peers))
+            cases, peers = select(bench.words(asked.only)), rounds.choose(bench.words(asked.peers))
             results = benchmark(asked, cases, peers)
         except (ValueError, NotInstalled) as error:
             print(f"error: {error}", file=sys.stderr)
@@ -94,34 +91,11 @@ def benchmark(asked: argparse.Namespace, cases: list[Case], peers: list[Peer]) -
         about={**machine.describe(), "command": "make bench-peers ARGS='" + " ".join(sys.argv[1:]) + "'"}
     )
     install_debian(DEBIAN_PACKAGES, "the benchmark")
-    environments = _prepare_all(peers, results)
+    environments = bench.prepare_all(peers, results, prepare)
     runs = rounds.plan(cases, peers, asked.rounds, results)
-    for name, reason in results.unavailable.items():
-        print(f"==> Not measured: {name}: {reason}")
-    target = TARGET / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
-    print(f"==> {len(runs)} runs, about {_minutes(runs, settings):.0f} min; {target}", flush=True)
-    try:
-        rounds.run_all(runs, environments, partial(_measure, settings), _say, results.records)
-    finally:
-        target.write_text(json.dumps(asdict(results), indent=1) + "\n")
+    duration = f", about {_minutes(runs, settings):.0f} min"
+    bench.measure_all(runs, environments, partial(_measure, settings), results, TARGET, duration)
     return results
-
-
-def _prepare_all(peers: list[Peer], results: Results) -> dict[str, Environment]:
-    environments: dict[str, Environment] = {}
-    reasons: dict[str, str] = {}
-    for peer in peers:
-        name = peer.environment
-        if name not in environments and name not in reasons:
-            try:
-                environments[name] = prepare(name)
-            except NotInstalled as error:
-                reasons[name] = str(error)
-        if name in reasons:
-            results.unavailable[peer.name] = f"not installed: {reasons[name]}"
-        else:
-            results.versions[peer.name] = environments[name].versions
-    return environments
 
 
 def _measure(settings: Settings, case: Case, peer: Peer, environment: Environment) -> dict[str, object]:
@@ -140,14 +114,6 @@ def _minutes(runs: list[rounds.Run], settings: Settings) -> float:
         for run in runs
     )
     return seconds / 60
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(",") if word]
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

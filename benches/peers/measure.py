@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -88,17 +89,40 @@ def _children_cpu() -> float:
 
 def _wait_until_up(case: Case, server: Server, settings: Settings) -> None:
     """Waits until the server answers rightly, which also brings it to load what it needs."""
+
+    def answers() -> None:
+        if case.load == "wrk":
+            _hello(server)
+        else:
+            listens(server)
+            path = case.path if case.path == "/polling" else "/echo"
+            _run_load("echo", {**_target(server, path), **PROBE, "limit_seconds": 10.0}, settings)
+
+    wait_until_up(server, answers)
+
+
+def listens(server: Server) -> None:
+    """Looks whether the server takes connections.
+
+    Raises:
+        Wrong: it does not.
+    """
+    if not accepts(server.port):
+        raise Wrong("nobody listens")
+
+
+def wait_until_up(server: Server, look: Callable[[], None]) -> None:
+    """Looks again and again until nothing is wrong.
+
+    Raises:
+        Wrong: it was for too long.
+        ServerFailed: the server has ended.
+    """
     deadline = time.monotonic() + START_SECONDS
     while True:
         server.usage()
         try:
-            if case.load == "wrk":
-                _hello(server)
-            elif accepts(server.port):
-                path = case.path if case.path == "/polling" else "/echo"
-                _run_load("echo", {**_target(server, path), **PROBE, "limit_seconds": 10.0}, settings)
-            else:
-                raise Wrong("nobody listens")
+            look()
         except Wrong as error:
             if time.monotonic() > deadline:
                 raise Wrong(f"not up in {START_SECONDS:.0f} s: {error}; {last_lines(server.log)}") from error

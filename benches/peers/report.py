@@ -36,25 +36,27 @@ def markdown(results: Results) -> str:
     parts = [INTRODUCTION, about(results), _summary(results)]
     measured = {record["case"] for record in results.records}
     parts += [_section(case, results) for case in CASES.values() if case.name in measured]
-    if results.unavailable:
-        lines = [f"- {_title(name)}: {cell(reason)}" for name, reason in results.unavailable.items()]
-        parts.append("\n".join(["## Not measured at all\n", *lines]) + "\n")
-    parts.append(_versions(results))
+    parts += [*not_measured(results, PEERS), _versions(results)]
     return "\n".join(parts)
 
 
 def write(results: Results, folder: Path) -> Path:
     """Writes RESULTS.md and plots/*.svg into a folder; gives the former."""
-    plots = folder / "plots"
-    plots.mkdir(parents=True, exist_ok=True)
-    for stale in plots.glob("*.svg"):
+    drawings = {case.name: plot(case, results) for case in CASES.values()}
+    known = {name: drawing for name, drawing in drawings.items() if drawing is not None}
+    return put(folder, markdown(results), known)
+
+
+def put(folder: Path, text: str, plots: Mapping[str, str]) -> Path:
+    """Writes a report and its plots into a folder, in place of those of last time; gives RESULTS.md."""
+    own = folder / "plots"
+    own.mkdir(parents=True, exist_ok=True)
+    for stale in own.glob("*.svg"):
         stale.unlink()
-    for case in CASES.values():
-        drawing = plot(case, results)
-        if drawing is not None:
-            (plots / f"{case.name}.svg").write_text(drawing)
+    for name, drawing in plots.items():
+        (own / f"{name}.svg").write_text(drawing)
     target = folder / "RESULTS.md"
-    target.write_text(markdown(results))
+    target.write_text(text)
     return target
 
 
@@ -81,6 +83,14 @@ def about(results: Results) -> str:
         warning = ": too much to quote any figure" if busy > BUSY else ""
         lines.append(f"| others' share of the machine | {busy:.0%}, at most {max(others):.0%}{warning} |")
     return "\n".join(["| | |", "|---|---|", *lines]) + "\n"
+
+
+def not_measured(results: Results, peers: Mapping[str, Peer]) -> list[str]:
+    """Who was not measured, and why, as a part of the report; none if all were."""
+    if not results.unavailable:
+        return []
+    lines = [f"- {title_of(name, peers)}: {cell(reason)}" for name, reason in results.unavailable.items()]
+    return ["\n".join(["## Not measured at all\n", *lines]) + "\n"]
 
 
 def _summary(results: Results) -> str:
@@ -157,8 +167,13 @@ def _ratio(row: Row) -> str:
     return short(row.ratio)
 
 
+def title_of(name: str, peers: Mapping[str, Peer]) -> str:
+    """How a peer is called; a report may be older than the list of peers."""
+    return peers[name].title if name in peers else name
+
+
 def _title(name: str) -> str:
-    return PEERS[name].title if name in PEERS else name
+    return title_of(name, PEERS)
 
 
 def _kind(name: str) -> str:

@@ -6,13 +6,11 @@ import argparse
 import json
 import subprocess
 import sys
-import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from peers import machine, rounds
+from peers import bench, machine, rounds
 from peers.cases import Case, select
 from peers.environments import Environment, NotInstalled, build_load, install_debian, prepare
 from peers.peers import Peer
@@ -54,8 +52,7 @@ def main() -> int:
     """Measures and reports; the status is 1 if a run of ours has no figure, and not for want of a form."""
     asked = arguments()
     if asked.list:
-        print("\n".join(["cases:", *(f"  {case.name:<12} {case.title}" for case in CASES.values())]))
-        print("\n".join(["peers:", *(f"  {peer.name:<12} {peer.title}" for peer in PEERS.values())]))
+        print(bench.listing(CASES.values(), PEERS.values(), 12))
         return 0
     if asked.source:
         results = Results(**json.loads(asked.source.read_text()))
@@ -78,8 +75,8 @@ def is_failure(record: dict[str, Any]) -> bool:
 
 def benchmark(asked: argparse.Namespace) -> Results:
     """Installs, measures round by round, and keeps the results in a JSON file."""
-    cases = select(_words(asked.only), CASES)
-    peers = rounds.choose(_words(asked.peers), PEERS, SUBJECT)
+    cases = select(bench.words(asked.only), CASES)
+    peers = rounds.choose(bench.words(asked.peers), PEERS, SUBJECT)
     seconds, warm_up, count = (2.0, 1.0, 1) if asked.quick else (asked.seconds, asked.warm_up, asked.rounds)
     load, _ = build_load()
     install_debian(DEBIAN_PACKAGES, "the benchmark of video")
@@ -92,35 +89,17 @@ def benchmark(asked: argparse.Namespace) -> Results:
     command = "make bench-video ARGS='" + " ".join(sys.argv[1:]) + "'"
     cores = f"server {asked.server_cores or 'all'}, load and camera {asked.load_cores or 'all'}"
     results = Results(about={**machine.describe(), "cores": cores, "command": command})
-    environments = _prepare_all(peers, results)
+    environments = bench.prepare_all(peers, results, _prepare)
     runs = rounds.plan(cases, peers, count, results)
-    for name, reason in results.unavailable.items():
-        print(f"==> Not measured: {name}: {reason}")
-    target = TARGET / time.strftime("%Y%m%d-%H%M%S.json", time.gmtime())
-    print(f"==> {len(runs)} runs of some {seconds + warm_up + 5:.0f} s; {target}", flush=True)
-    try:
-        rounds.run_all(runs, environments, partial(_measure, settings), _say, results.records)
-    finally:
-        target.write_text(json.dumps(asdict(results), indent=1) + "\n")
+    duration = f" of some {seconds + warm_up + 5:.0f} s"
+    bench.measure_all(runs, environments, partial(_measure, settings), results, TARGET, duration)
     return results
 
 
 def _measure(settings: Settings, case: Case, peer: Peer, environment: Environment) -> dict[str, Any]:
     measured = measure(case, peer, environment, settings)
-    _say(f"    {report.line_of(measured)}")
+    bench.say(f"    {report.line_of(measured)}")
     return measured
-
-
-def _prepare_all(peers: list[Peer], results: Results) -> dict[str, Environment]:
-    environments: dict[str, Environment] = {}
-    for peer in peers:
-        try:
-            environments[peer.environment] = _prepare(peer.environment)
-        except NotInstalled as error:
-            results.unavailable[peer.name] = f"not installed: {error}"
-        else:
-            results.versions[peer.name] = environments[peer.environment].versions
-    return environments
 
 
 def _prepare(name: str) -> Environment:
@@ -137,14 +116,6 @@ def _prepare(name: str) -> Environment:
     if name == "cv2":
         return Environment(ours.python, {**ours.versions, **prepare("cv2").versions})
     return prepare(name)
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(",") if word]
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import math
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.request import urlopen
@@ -19,17 +19,15 @@ import psutil
 from peers import machine
 from peers.cases import Case
 from peers.environments import ROOT, Environment
-from peers.measure import Wrong, report_of
+from peers.measure import Wrong, listens, report_of, wait_until_up
 from peers.peers import Peer
-from peers.servers import Server, ServerFailed, accepts, last_lines, pinned, serve
+from peers.servers import Server, ServerFailed, pinned, serve
 
 from .cases import form_of, path_of
 from .clips import FPS
 
 QUICK_PROBING: Final = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "analyzeduration;1000000"}
 """FFmpeg looks at one second of the stream, and not at five, for the sound that the camera has not."""
-START_SECONDS: Final = 60.0
-_POLL_SECONDS: Final = 0.05
 _EXTRA_SECONDS: Final = 60.0
 _ALONE_SECONDS: Final = 2.0
 
@@ -111,21 +109,12 @@ def measure(case: Case, peer: Peer, environment: Environment, settings: Settings
             additions = {"BENCH_SOURCE": source.url, **QUICK_PROBING}
             started = serve(peer, environment.python, Path(), settings.server_cores, log, additions)
             with started as server:
-                _wait_until_up(server)
+                wait_until_up(server, partial(listens, server))
                 measured = _measure(case, peer, server, source, settings)
     except ServerFailed as error:
         raise Wrong(f"the server {error}") from error
     summarise(case, measured, source)
     return measured
-
-
-def _wait_until_up(server: Server) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not accepts(server.port):
-        server.usage()
-        if time.monotonic() > deadline:
-            raise Wrong(f"nobody listens after {START_SECONDS:.0f} s; {last_lines(server.log)}")
-        time.sleep(_POLL_SECONDS)
 
 
 def load_options(case: Case, peer: Peer, port: int, settings: Settings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from peers.cases import Case
 from peers.figures import Row, rows
 from peers.plots import Bar, bar_chart, short
-from peers.report import about, cell
+from peers.report import about, cell, not_measured, put
 from peers.rounds import Results
 
 from .bounds import Verdict, judge
@@ -73,24 +73,13 @@ def markdown(results: Results) -> str:
     parts += [f"![{title}](plots/{name}.svg)\n" for name, title, _ in _plots(results)]
     measured = {record["case"] for record in results.records}
     parts += [_section(case, results) for case in CASES.values() if case.name in measured]
-    if results.unavailable:
-        lines = [f"- {PEERS[name].title}: {cell(reason)}" for name, reason in results.unavailable.items()]
-        parts.append("\n".join(["## Not measured at all\n", *lines]) + "\n")
-    parts += [_versions(results), must_hold(judge(results.records))]
+    parts += [*not_measured(results, PEERS), _versions(results), must_hold(judge(results.records))]
     return "\n".join(parts)
 
 
 def write(results: Results, folder: Path) -> Path:
     """Writes RESULTS.md and plots/*.svg into a folder; gives the former."""
-    plots = folder / "plots"
-    plots.mkdir(parents=True, exist_ok=True)
-    for stale in plots.glob("*.svg"):
-        stale.unlink()
-    for name, _, drawing in _plots(results):
-        (plots / f"{name}.svg").write_text(drawing)
-    target = folder / "RESULTS.md"
-    target.write_text(markdown(results))
-    return target
+    return put(folder, markdown(results), {name: drawing for name, _, drawing in _plots(results)})
 
 
 def must_hold(verdicts: list[Verdict]) -> str:
