@@ -18,6 +18,13 @@ from projects import Running
 PROJECT = Path(__file__).parents[2] / "examples" / "article"
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+WINDOWS = {
+    "desktop": DESKTOP,
+    "desktop-dark": {**DESKTOP, "color_scheme": "dark"},
+    "phone": PHONE,
+    "phone-dark": {**PHONE, "color_scheme": "dark"},
+}
+PICTURES = Path(__file__).parents[1] / "output"
 
 LOGGED = re.compile(r'^\[[^]]+\] "GET /\S* HTTP/1\.1" ((200|304|101) \d+|closed 10\d\d .*)$')
 
@@ -68,6 +75,31 @@ def expect_state(page: Page, scene: str, text: str) -> None:
 def say(page: Page, scene: str, text: str) -> None:
     page.fill(f"#{scene}-text", text)
     page.keyboard.press("Enter")
+
+
+def keep(name: str, screenshot: bytes) -> None:
+    """Writes a screenshot where somebody may look at it."""
+    # Written here: Playwright would start a thread for it.
+    PICTURES.mkdir(exist_ok=True)
+    (PICTURES / f"{name}.png").write_bytes(screenshot)
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing is wider than the window."""
+    root = "document.documentElement"
+    return bool(page.evaluate(f"() => {root}.scrollWidth <= {root}.clientWidth"))
+
+
+def unnamed(within: Page | Locator, root: str) -> list[str]:
+    """Controls that a screen reader has no name for, below an element of the script."""
+    return list(
+        within.evaluate(
+            f"""(scene) => [...{root}.querySelectorAll("button, input, select")]
+                .filter((element) => !element.textContent.trim() && !element.ariaLabel)
+                .filter((element) => !element.labels?.length)
+                .map((element) => element.outerHTML)"""
+        )
+    )
 
 
 def picture(page: Page, scene: str) -> str:

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 from demo import (
-    DESKTOP,
     HAS_VIDEO,
-    PHONE,
     PROJECT,
+    WINDOWS,
     OpenWindow,
     connect_control,
     example_server,
     expect_state,
+    fits,
+    keep,
     picture,
     say,
     seek,
+    unnamed,
     visit,
 )
 from playwright.sync_api import Page, expect
 from projects import Running
-
-PICTURES = Path(__file__).parents[1] / "output"
 
 pytestmark = pytest.mark.browser
 
@@ -134,12 +134,7 @@ def test_everything_comes_from_the_page_s_own_host(server: Running, open_window:
 
 
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(page: Page):
-    unnamed = page.evaluate(
-        """() => [...document.querySelectorAll("button, input")]
-            .filter((element) => !element.textContent.trim() && !element.ariaLabel && !element.labels?.length)
-            .map((element) => element.outerHTML)"""
-    )
-    assert unnamed == []
+    assert unnamed(page, "document") == []
     reached = set()
     for _ in range(20):
         page.keyboard.press("Tab")
@@ -147,17 +142,9 @@ def test_every_control_has_a_name_and_is_reached_by_the_keyboard(page: Page):
     assert {"connect", "log", "oneself-text", "many-text"} <= reached
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("desktop", DESKTOP),
-        ("desktop-dark", {**DESKTOP, "color_scheme": "dark"}),
-        ("phone", PHONE),
-        ("phone-dark", {**PHONE, "color_scheme": "dark"}),
-    ],
-)
-def test_the_page_fits_the_window(server: Running, open_window: OpenWindow, name: str, options: dict):
-    page = visit(server, open_window(**options)).page
+@pytest.mark.parametrize("name", WINDOWS)
+def test_the_page_fits_the_window(server: Running, open_window: OpenWindow, name: str):
+    page = visit(server, open_window(**WINDOWS[name])).page
     say(page, "oneself", "Hello")
     say(page, "many", "A word-without-a-place-to-break-" + "that-goes-on-and-on-" * 8)
     expect(page.locator("#many .mine")).to_be_visible()
@@ -167,8 +154,5 @@ def test_the_page_fits_the_window(server: Running, open_window: OpenWindow, name
         connect_control(page)
         seek(page, 5)
     page.click("#control summary")
-    PICTURES.mkdir(exist_ok=True)
-    # Written here: Playwright would start a thread for it.
-    (PICTURES / f"demo-{name}.png").write_bytes(page.screenshot(full_page=True))
-    too_wide = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    assert page.evaluate(too_wide) is False
+    keep(f"demo-{name}", page.screenshot(full_page=True))
+    assert fits(page)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from demo import DESKTOP, HAS_VIDEO, PHONE, OpenWindow, example_server, visit
+from demo import (
+    DESKTOP,
+    HAS_VIDEO,
+    WINDOWS,
+    OpenWindow,
+    example_server,
+    fits,
+    keep,
+    unnamed,
+    visit,
+)
 from playwright.sync_api import Locator, Page, expect
 from projects import Running
 from rtmp import RtmpServer, rtmp_server
 
 __all__ = ["rtmp_server"]
 
-PICTURES = Path(__file__).parents[1] / "output"
 
 pytestmark = [
     pytest.mark.browser,
@@ -170,12 +178,7 @@ def test_a_form_that_the_server_refuses_is_named(watching: Locator, page: Page):
 
 
 def test_every_control_of_a_viewer_has_a_name(watching: Locator):
-    unnamed = watching.evaluate(
-        """(scene) => [...scene.querySelectorAll("button, input, select")]
-            .filter((element) => !element.textContent.trim() && !element.ariaLabel && !element.labels?.length)
-            .map((element) => element.outerHTML)"""
-    )
-    assert unnamed == []
+    assert unnamed(watching, "scene") == []
     assert watching.evaluate("scene => [...scene.querySelectorAll('label')].every(label => label.control)")
 
 
@@ -210,8 +213,7 @@ def test_a_stream_that_is_killed_and_comes_back_is_shown_as_such(
     for one in both:
         expect(one.locator(".signal")).to_contain_text(re.compile("lost|Connecting"), timeout=30_000)
         expect(one.locator(".screen img")).to_have_js_property("naturalHeight", 360, timeout=30_000)
-    PICTURES.mkdir(exist_ok=True)
-    (PICTURES / "viewers-lost.png").write_bytes(page.locator("#feed").screenshot())
+    keep("viewers-lost", page.locator("#feed").screenshot())
     rtmp_server.restart()
     for one in both:
         feed_state(one, "live")
@@ -219,17 +221,9 @@ def test_a_stream_that_is_killed_and_comes_back_is_shown_as_such(
         changes(one)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("desktop", DESKTOP),
-        ("desktop-dark", {**DESKTOP, "color_scheme": "dark"}),
-        ("phone", PHONE),
-        ("phone-dark", {**PHONE, "color_scheme": "dark"}),
-    ],
-)
-def test_the_viewers_fit_the_window(server: Running, open_window: OpenWindow, name: str, options: dict):
-    page = visit(server, open_window(**options)).page
+@pytest.mark.parametrize("name", WINDOWS)
+def test_the_viewers_fit_the_window(server: Running, open_window: OpenWindow, name: str):
+    page = visit(server, open_window(**WINDOWS[name])).page
     viewer(page).get_by_role("button", name="Connect").click()
     page.get_by_role("button", name="Add a viewer").click()
     for number in (1, 2):
@@ -237,7 +231,5 @@ def test_the_viewers_fit_the_window(server: Running, open_window: OpenWindow, na
         expect(viewer(page, number).locator(".rate")).to_contain_text("latency", timeout=10_000)
     viewer(page, 2).locator(".toggle").click()
     expect(viewer(page, 2).locator(".signal")).to_have_text("Paused")
-    PICTURES.mkdir(exist_ok=True)
-    (PICTURES / f"viewers-{name}.png").write_bytes(page.locator("#feed").screenshot())
-    too_wide = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
-    assert page.evaluate(too_wide) is False
+    keep(f"viewers-{name}", page.locator("#feed").screenshot())
+    assert fits(page)
