@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import IO, Any, Final
 from urllib.request import urlopen
 
@@ -157,10 +158,9 @@ def _measure(case: Case, peer: Peer, server: Server, source: Camera, settings: S
             _expect(load, '{"measures": false}')
             after, camera_after, end = server.usage(), source.cpu_seconds(), machine.now()
             pss_kib = server.pss_kib()
-            output, errors = load.communicate(timeout=settings.limit_seconds + _EXTRA_SECONDS)
+            measured = _end(load, settings.limit_seconds + _EXTRA_SECONDS)
         finally:
             load.kill()
-    measured = report_of(output, errors, load.returncode)
     if counts:
         alone.append(_count(server, _ALONE_SECONDS))
         measured.update(beside)
@@ -191,9 +191,26 @@ def _expect(load: subprocess.Popen[str], wanted: str) -> None:
     assert output is not None
     line = output.readline()
     if line.strip() != wanted:
-        rest, errors = load.communicate()
-        report_of(line + rest, errors, load.returncode)
+        _end(load, _EXTRA_SECONDS, line)
         raise Wrong(f"the load said {line!r}")
+
+
+def _end(load: subprocess.Popen[str], seconds: float, line: str = "") -> dict[str, Any]:
+    """What the load reports when it ends, which it does within so many seconds; `line` was read of it before.
+
+    Raises:
+        Wrong: as `report_of`.
+    """
+    assert load.stdout is not None
+    assert load.stderr is not None
+    late = Timer(seconds, load.kill)
+    late.start()
+    try:
+        # Not by communicate(), which loses what the reading of a line has already taken from the pipe.
+        output, errors = line + load.stdout.read(), load.stderr.read()
+        return report_of(output, errors, load.wait())
+    finally:
+        late.cancel()
 
 
 def _count(server: Server, seconds: float) -> dict[str, float]:

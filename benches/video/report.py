@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -122,13 +123,12 @@ def _bars(results: Results, key: str) -> list[Bar]:
                 if (record["case"], record["peer"]) == (name, peer.name) and key in record
             ]
             if values:
-                values.sort()
                 # Up to the first comma or colon: labels are short.
                 title = peer.title.replace(":", ",").partition(",")[0]
                 viewers = "1 viewer" if case.clients == 1 else f"{case.clients} viewers"
                 kind = "ours" if peer.name == SUBJECT else "peer"
-                middle = values[len(values) // 2]
-                bars.append(Bar(f"{title}, {viewers}", middle, values[0], values[-1], kind))
+                middle = statistics.median(values)
+                bars.append(Bar(f"{title}, {viewers}", middle, min(values), max(values), kind))
     return bars
 
 

@@ -4,7 +4,6 @@
 //! only. Thousands of threads of views, each of which allocates now and then, let every arena grow to a peak of its own:
 //! the process takes the sum of the peaks in place of the peak of the sum, and gets there over hours, which looks like a
 //! leak. Threads that hold the GIL one at a time gain nothing by arenas of their own.
-
 //!
 //! What is freed between two pieces that are still in use it keeps as well, and uses again, but never as well as the first
 //! time: a process whose sockets come and go grows by some percent an hour. So a server gives it back to the system at times.

@@ -181,6 +181,14 @@ def test_a_slow_viewer_without_a_picture_has_no_figure():
     assert measured == {"slow_pictures": 1, "slow_p50_ms": 250.0, "slow_most_ms": 250.0}
 
 
+def test_a_report_that_comes_with_the_line_before_it_is_not_lost():
+    script = 'print(\'{"measures": false}\\n{"pictures": 3}\', flush=True)'
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as load:
+        measure._expect(load, '{"measures": false}')
+        assert measure._end(load, 60.0) == {"pictures": 3}
+
+
 def test_the_thread_that_counts_tells_waits_for_the_lock():
     ends = threading.Event()
 
@@ -298,7 +306,7 @@ def test_the_report_names_figures_ratios_reasons_and_promises(tmp_path: Path):
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["cpu.svg", "fps.svg"]
     root = ElementTree.parse(tmp_path / "plots" / "cpu.svg").getroot()
     labels = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"dwebsocket-rs, 10 viewers", "the Python way, 10 viewers", "35.0", "175"} <= set(labels)
+    assert {"dwebsocket-rs, 10 viewers", "the Python way, 10 viewers", "30.0", "175"} <= set(labels)
 
 
 def test_results_survive_the_json_file():
