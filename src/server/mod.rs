@@ -114,7 +114,8 @@ impl Server {
                     // A panic ends this task alone; unwinding drops the count with it.
                     tokio::spawn(async move {
                         served.await;
-                        drop((counted, admitted));
+                        // The place first: who sees the count go down may connect at once.
+                        drop((admitted, counted));
                         trimmer.note();
                     });
                 };
