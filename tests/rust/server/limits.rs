@@ -1,13 +1,16 @@
 //! Bounds of a request's head, each at the bound and one past it.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, Write},
+    time::{Duration, Instant},
+};
 
 use dwebsocket::{
     config::ServerConfig,
     server::{Notice, Told},
 };
 
-use super::site::{PATIENCE, Site, answer, answer_with_body};
+use super::site::{PATIENCE, Site, answer, answer_with_body, until};
 
 fn limited(config: ServerConfig) -> Site {
     Site::serving(config, |exchange, _| answer(exchange, "in"))
@@ -86,7 +89,11 @@ fn without_keep_alive_a_connection_ends_with_its_first_response() {
 #[test]
 fn header_section_that_does_not_end_in_time_gets_408() {
     let site = limited(ServerConfig { header_timeout: Duration::from_millis(30), ..Default::default() });
-    let text = site.connect().send("GET / HTTP/1.1\r\nHost").receive_rest().unwrap();
+    let text = until_in_time(|| {
+        let mut client = site.connect();
+        client.stream.write_all(b"GET / HTTP/1.1\r\nHost")?;
+        client.receive_rest()
+    });
     assert_eq!(text, "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(noted(&site), [(Notice::HeaderTimedOut, 1)]);
 }
@@ -94,12 +101,19 @@ fn header_section_that_does_not_end_in_time_gets_408() {
 #[test]
 fn header_section_in_single_bytes_gets_408_when_its_time_is_over() {
     let site = limited(ServerConfig { header_timeout: Duration::from_millis(300), ..Default::default() });
-    let mut client = site.connect();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+    let begin = || {
+        let mut client = site.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+        client
+    };
+    let mut client = begin();
     let start = Instant::now();
     // Bytes that go on coming do not put the end off.
     while !site.notices.waits_to_be_told() {
-        client.send("x");
+        if client.stream.write_all(b"x").is_err() {
+            // The first bytes came so late that the connection was closed as one that is idle.
+            client = begin();
+        }
         std::thread::sleep(Duration::from_millis(10));
         assert!(start.elapsed() < PATIENCE, "it is still let in");
     }
@@ -110,10 +124,19 @@ fn header_section_in_single_bytes_gets_408_when_its_time_is_over() {
 fn idle_connection_is_closed_without_a_word() {
     let site = limited(ServerConfig { header_timeout: Duration::from_millis(30), ..Default::default() });
     assert_eq!(site.connect().receive_rest().unwrap(), "");
-    let mut client = site.connect();
-    assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").receive().body, "in");
-    assert_eq!(client.receive_rest().unwrap(), "");
+    let text = until_in_time(|| {
+        let mut client = site.connect();
+        client.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        client.receive_rest()
+    });
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nin"), "{text}");
     assert!(!site.notices.waits_to_be_told());
+}
+
+/// What a client gets that began its request before the server closed the connection for the silence in it:
+/// on a busy machine it tries more than once.
+fn until_in_time(mut attempt: impl FnMut() -> io::Result<String>) -> String {
+    until("an answer to a client that is quick enough", || attempt().ok().filter(|text| !text.is_empty()))
 }
 
 #[test]
