@@ -1,10 +1,10 @@
 //! Handshakes, and sockets that become WebSockets.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use dwebsocket::{
-    config::ServerConfig,
+    config::{ConnectionConfig, ServerConfig},
     connection::{Connection, Patience},
     error::{CloseReason, ClosedBy, ReceiveError},
     server::{Exchange, Slot},
@@ -197,7 +197,9 @@ fn websocket_of_a_client_that_left_before_the_101_is_lost() {
 
 #[test]
 fn closing_the_server_reaches_every_websocket() {
-    let (site, ends) = echo(ServerConfig::default());
+    // The last client answers when all others have.
+    let patient = ConnectionConfig { close_timeout: PATIENCE, ..Default::default() };
+    let (site, ends) = echo(ServerConfig { connection: Arc::new(patient), ..Default::default() });
     let mut clients: Vec<Client> = (0..20).map(|_| site.connect()).collect();
     for client in &mut clients {
         upgrade(client);
