@@ -180,4 +180,6 @@ fn body_that_nobody_reads_stays_with_the_client() {
     };
     assert_eq!(full.kind(), ErrorKind::WouldBlock);
     answer_now.send(()).unwrap();
+    // Who leaves before it would be a view without a client.
+    assert_eq!(client.receive_head()[0], "HTTP/1.1 200 OK");
 }
