@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Read, Write},
+    process::Command,
     thread,
 };
 
@@ -14,13 +15,23 @@ use super::site::{Site, ok};
 const PIECE: usize = 64 << 10;
 /// Debug builds move less, so that the tests stay short.
 const VOLUME: usize = if cfg!(debug_assertions) { 256 << 20 } else { 1 << 30 };
-/// What the process may grow by while `VOLUME` passes; other tests run beside this one.
+/// What the process may grow by while `VOLUME` passes.
 const GROWTH: usize = 96 << 20;
 
 fn resident_bytes() -> usize {
     let pages: usize =
         fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
+}
+
+/// Asks this test binary to run the ignored test `name` in a process of its own: other tests take memory too.
+fn alone(name: &str) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("server::volume::{name}"), "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
 }
 
 fn count_body(mut exchange: Exchange) {
@@ -42,6 +53,12 @@ fn write_volume(exchange: Exchange) {
 
 #[test]
 fn upload_takes_flat_memory() {
+    alone("upload");
+}
+
+#[test]
+#[ignore = "run by upload_takes_flat_memory, in a process of its own"]
+fn upload() {
     let site = Site::serving(ServerConfig::default(), |exchange, _| count_body(exchange));
     let mut client = site.connect();
     let before = resident_bytes();
@@ -57,6 +74,12 @@ fn upload_takes_flat_memory() {
 
 #[test]
 fn download_takes_flat_memory() {
+    alone("download");
+}
+
+#[test]
+#[ignore = "run by download_takes_flat_memory, in a process of its own"]
+fn download() {
     let site = Site::serving(ServerConfig::default(), |exchange, _| write_volume(exchange));
     let mut client = site.connect();
     let before = resident_bytes();
@@ -78,6 +101,12 @@ fn download_takes_flat_memory() {
 
 #[test]
 fn upload_and_download_at_once_take_flat_memory() {
+    alone("upload_and_download");
+}
+
+#[test]
+#[ignore = "run by upload_and_download_at_once_take_flat_memory, in a process of its own"]
+fn upload_and_download() {
     let site = Site::serving(ServerConfig::default(), |mut exchange, _| {
         let mut writer = exchange.reply.start(ok()).unwrap();
         while let Some(piece) = exchange.body.read().unwrap() {
