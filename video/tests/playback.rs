@@ -244,12 +244,20 @@ fn the_read_timeout_begins_after_the_first_picture_and_not_with_the_opening() {
             let steps = steps.clone();
             move || {
                 thread::sleep(read + Duration::from_millis(5));
+                let before = Instant::now();
                 steps.send(Step::Picture(0.0)).unwrap();
+                before
             }
         });
         assert!(matches!(playback.take(Instant::now() + LONG), Ok(Taken::Picture(_))));
-        assert!(matches!(playback.take(Instant::now()), Ok(Taken::NotYet)));
-        sending.join().unwrap();
+        let next = playback.take(Instant::now());
+        // The timeout may well be over if this thread waited as long for its turn.
+        let passed = sending.join().unwrap().elapsed();
+        match next {
+            Ok(Taken::NotYet) => {}
+            Err(Reason::ReadTimedOut(_)) if passed >= read => {}
+            other => panic!("{other:?} after {passed:?}"),
+        }
         drop((playback, steps));
         assert!(happened.iter().any(|what| what == Happened::Dropped));
     }
