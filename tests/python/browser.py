@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 SWITCHES = [
     "--no-sandbox",  # CI runs as root, where Chromium's sandbox does not start
@@ -18,6 +18,10 @@ SWITCHES = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+# Playwright waits 5 s, which a busy machine may take.
+expect.set_options(timeout=20_000)
 
 
 class Window:
