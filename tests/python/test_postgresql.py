@@ -42,6 +42,9 @@ if django.VERSION >= (5, 1) and importlib.util.find_spec("psycopg_pool"):
     DATABASES["pooled"] = database(
         "pooled", CONN_HEALTH_CHECKS=True, OPTIONS={"pool": {"min_size": 1, "max_size": 2, "timeout": 20}}
     )
+
+# A test has many clients, and one that it has no time for answers none.
+WEBSOCKET_PING_INTERVAL_SECONDS = None
 """
 
 VIEWS = """
@@ -184,7 +187,7 @@ class Site:
         return [pid for pid in self.postgres.connections(self.name + alias) if pid not in self._before]
 
     def holds(self, number: int, alias: str = "default") -> None:
-        """Waits until it has so many; less long than a client that answers no Ping is waited for."""
+        """Waits until it has so many."""
         assert wait_until(lambda: len(self.held(alias)) == number, PATIENCE), self.held(alias)
 
     def notes(self) -> list[str]:
