@@ -157,11 +157,11 @@ class Foreign(Running):
         # SIGINT makes gunicorn's gthread worker wait for itself if it comes while a thread is being started.
         by_term = self.server.own_lines in (_OF_GUNICORN, OF_UWSGI)
         self.signal(signal.SIGTERM if by_term else signal.SIGINT)
-        assert self.wait(15) == 0
+        assert self.wait() == 0
 
     def raw(self, path: str = "/echo/", behind: bytes = b"", head: bytes = b"") -> socket.socket:
         """A client that has sent a handshake, with bytes in the same packet; gives its socket."""
-        client = socket.create_connection((self.host, self.port), timeout=10)
+        client = socket.create_connection((self.host, self.port), timeout=START_SECONDS)
         handshake = (
             f"GET {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -188,7 +188,8 @@ def read_exactly(client: socket.socket, expected: bytes) -> None:
 def echoes(client: ClientConnection, *messages: str | bytes) -> None:
     for message in messages:
         client.send(message)
-        assert client.recv(timeout=10) == (message if isinstance(message, str) else message.decode())
+        received = client.recv(timeout=START_SECONDS)
+        assert received == (message if isinstance(message, str) else message.decode())
 
 
 def end_of(client: ClientConnection) -> tuple[int, str] | None:

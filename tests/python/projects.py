@@ -89,7 +89,7 @@ class Stream:
                 self._more.wait(left)
 
     def join(self) -> None:
-        self._thread.join(10)
+        self._thread.join(START_SECONDS)
         assert not self._thread.is_alive(), "somebody still holds the pipe open"
 
 
@@ -134,11 +134,11 @@ class Running:
 
     def connect(self, path: str, **options: object) -> ClientConnection:
         url = self.url.replace("http", "ws", 1).rstrip("/")
-        return connect(f"{url}{path}", **{"compression": None, "open_timeout": 10, **options})
+        return connect(f"{url}{path}", **{"compression": None, "open_timeout": START_SECONDS, **options})
 
     def get(self, path: str) -> tuple[int, bytes]:
         """A plain GET on a connection of its own: status and body."""
-        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host.strip("[]"), self.port, timeout=START_SECONDS)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -158,7 +158,7 @@ class Running:
         """What a supervisor does: SIGTERM for the process it started."""
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, timeout: float = 10) -> int:
+    def wait(self, timeout: float = START_SECONDS) -> int:
         """The exit status, once every line has been read."""
         status = self.process.wait(timeout)
         self.stdout.join()

@@ -39,7 +39,7 @@ class Site:
 
     def get(self, path: str = "/", headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
         """A GET, plain unless `headers` says otherwise: status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
@@ -50,7 +50,7 @@ class Site:
     def connect(self, path: str = "/", **options: Any) -> ClientConnection:
         """Opens a WebSocket; `with` closes it."""
         return connect(
-            f"ws://127.0.0.1:{self.port}{path}", **{"compression": None, "open_timeout": 10, **options}
+            f"ws://127.0.0.1:{self.port}{path}", **{"compression": None, "open_timeout": PATIENCE, **options}
         )
 
     def raw(self, path: str = "/") -> RawClient:
@@ -81,13 +81,13 @@ def site() -> Iterator[Callable[..., Site]]:
 
 
 def stop(server: Server) -> None:
-    assert server.stop(timeout=5), f"threads or connections did not end: {server.counts}"
+    assert server.stop(timeout=PATIENCE), f"threads or connections did not end: {server.counts}"
 
 
 def close_of(client: ClientConnection) -> tuple[int, str]:
     """Code and reason of the server's Close, which has to be the next thing to arrive."""
     with pytest.raises(ConnectionClosed) as closed:
-        client.recv(timeout=10)
+        client.recv(timeout=PATIENCE)
     assert closed.value.rcvd is not None, "the connection broke off without a Close"
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
