@@ -100,14 +100,14 @@ class Ends:
     def say(self, *messages: str | bytes) -> None:
         """The client sends messages; returns when they all wait to be taken."""
         connection = self.websocket._connection
-        before = connection.counts["received_messages"]
+        before = connection.pending
         for message in messages:
             if isinstance(self.client, RawClient):
                 opcode = TEXT if isinstance(message, str) else BINARY
                 self.client.send(opcode, message.encode() if isinstance(message, str) else message)
             else:
                 self.client.send(message)
-        until(lambda: connection.counts["received_messages"] >= before + len(messages))
+        until(lambda: connection.pending >= before + len(messages))
 
     def result(self) -> Any:
         """What the view returned; raises what it raised."""
