@@ -18,6 +18,7 @@ from django.utils.log import ServerFormatter
 from dwebsocket.server import RequestLog
 from projects import ADDRESS, URLS, VIEWS, Project
 from sites import close_of
+from sockets import until
 
 
 def test_the_banner_is_djangos_with_one_line_of_ours(echo_project: Project) -> None:
@@ -52,8 +53,7 @@ def test_a_clean_conversation_leaves_nothing_but_request_lines(echo_project: Pro
         with running.connect("/echo/") as client:
             client.send("hello")
             assert client.recv(timeout=10) == "hello"
-    for _ in range(3):
-        running.stderr.wait_for("closed 1000 by the client")
+    until(lambda: sum("closed 1000 by the client" in line for line in list(running.stderr.lines)) == 3)
     running.terminate()
     running.wait()
     assert running.unexpected() == []
