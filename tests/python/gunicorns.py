@@ -45,7 +45,7 @@ def burst(request):
 
 @accept_websocket
 def late(request):
-    request.websocket.wait(3)
+    request.websocket.wait(7)
     request.websocket.send("late")
 
 def environ(request):
