@@ -30,7 +30,7 @@ def mirror(request):
     return HttpResponse(request.read())
 """
 
-IMPATIENT = {"proxy_read_timeout 60s": "proxy_read_timeout 1s"}
+IMPATIENT = {"proxy_read_timeout 60s": "proxy_read_timeout 3s"}
 
 Front = Callable[..., Nginx]
 
@@ -143,9 +143,12 @@ def test_nginx_is_trusted_over_a_unix_socket(
 def test_pings_keep_an_idle_socket_open_longer_than_nginx_waits(
     site: Start, front: Front, served: Served, project: Project
 ) -> None:
-    project.settings("WEBSOCKET_PING_INTERVAL_SECONDS = 0.25")
-    client = open_socket(front(site(), IMPATIENT), served)
-    # Three times as long as nginx waits.
+    project.settings("WEBSOCKET_PING_INTERVAL_SECONDS = 0.5")
+    running = site()
+    # While the project is imported, nginx would wait in vain.
+    assert running.get("/echo/") == (200, b"http")
+    client = open_socket(front(running, IMPATIENT), served)
+    # Twice as long as nginx waits.
     for _ in range(12):
         assert client.receive_any() == (PING, b"")
         client.send(PONG, b"")
@@ -156,7 +159,10 @@ def test_without_pings_nginx_ends_an_idle_socket(
     site: Start, front: Front, served: Served, project: Project
 ) -> None:
     project.settings("WEBSOCKET_PING_INTERVAL_SECONDS = None")
-    client = open_socket(front(site(), IMPATIENT), served)
+    running = site()
+    # While the project is imported, nginx would wait in vain.
+    assert running.get("/echo/") == (200, b"http")
+    client = open_socket(front(running, IMPATIENT), served)
     assert client.receive_any() is None
 
 
