@@ -84,10 +84,12 @@ def test_a_process_shows_its_figures_of_the_moment(patterns: list[Any], site: St
         # The server may not have closed the refused client's connection yet.
         until(lambda: grown() == expected)
     until(lambda: dwebsocket.stats().open == 0)
+    # The one that asks; the thread of the one before may still be at its end.
+    in_flight = "dwebsocket_http_requests_in_flight"
+    until(lambda: samples(here.get("/metrics")[1].decode())[in_flight] == 1)
     closed = samples(here.get("/metrics")[1].decode())
     name = 'dwebsocket_closed_total{code="1000"}'
     assert closed[name] == before.get(name, 0) + 1
-    assert closed["dwebsocket_http_requests_in_flight"] == 1, "the one that asks"
 
 
 def test_every_figure_of_a_process_has_a_metric(patterns: list[Any], site: Start) -> None:
