@@ -114,7 +114,7 @@ def test_only_the_version_that_is_asked_for_is_understood(gunicorn: Start) -> No
 
 @knows_versions
 def test_a_header_that_is_broken_or_late_ends_the_connection(gunicorn: Start, project: Project) -> None:
-    project.settings("WEBSOCKET_HEADER_TIMEOUT_SECONDS = 1.0")
+    project.settings("WEBSOCKET_HEADER_TIMEOUT_SECONDS = 3.0")
     running = gunicorn("--proxy-protocol", "auto", "--log-level", "debug")
     with running.tcp() as client:
         client.sendall(b"PROXY TCP4 203.0.113.7\r\n")

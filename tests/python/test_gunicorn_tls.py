@@ -163,7 +163,7 @@ def test_a_worker_that_takes_the_place_of_a_dead_one_shows_what_the_others_show(
 def test_a_client_that_does_not_end_its_handshake_is_cut_off_and_named(
     secure: Start, served: Served, project: Project
 ) -> None:
-    project.settings("WEBSOCKET_HEADER_TIMEOUT_SECONDS = 1.0")
+    project.settings("WEBSOCKET_HEADER_TIMEOUT_SECONDS = 3.0")
     running = secure()
     with running.tcp() as idle, running.tcp() as slow:
         slow.sendall(CLIENT_HELLO)
