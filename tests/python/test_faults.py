@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import select
@@ -192,9 +193,12 @@ def test_a_client_that_leaves_inside_a_frame_is_lost_and_what_came_before_is_hea
 
 
 def test_a_fin_behind_a_close_is_answered_with_the_close_and_a_fin(stage):
-    client = stage.open(masked(TEXT, b"last") + masked(CLOSE, b"\x03\xe8"))
+    client = stage.open(masked(TEXT, b"last"))
+    # The view has half a second for an answer once the Close is there, which is little on a busy machine.
+    receive(client, b"\x81\x04last")
+    client.sendall(masked(CLOSE, b"\x03\xe8"))
     client.shutdown(socket.SHUT_WR)
-    assert read_to_end(client) == b"\x81\x04last" + CLOSE_1000
+    assert read_to_end(client) == CLOSE_1000
     client.close()
     assert stage.end() == ([b"last", None], 1000)
     stage.nothing_is_left()
@@ -249,15 +253,25 @@ def test_stop_returns_when_its_time_is_over_though_views_block_for_ever(stage):
 def test_a_handshake_of_one_byte_at_a_time_gets_408_when_its_time_is_over(site):
     seconds = 0.5
     running = site(path("", accept_websocket(lambda request: None)), WEBSOCKET_HEADER_TIMEOUT_SECONDS=seconds)
-    with running.connect() as bystander, socket.create_connection(("127.0.0.1", running.port)) as client:
+
+    def trickle() -> bytes:
         begin = time.monotonic()
-        # Slow enough that the handshake is not whole in time.
-        for byte in OPEN_ASK:
-            client.sendall(bytes((byte,)))
-            if select.select([client], [], [], 3 * seconds / len(OPEN_ASK))[0]:
-                break
-        reply = read_to_end(client)
+        with socket.create_connection(("127.0.0.1", running.port)) as client:
+            # Slow enough that the handshake is not whole in time.
+            for byte in OPEN_ASK:
+                client.sendall(bytes((byte,)))
+                if select.select([client], [], [], 3 * seconds / len(OPEN_ASK))[0]:
+                    break
+            reply = read_to_end(client)
         assert time.monotonic() - begin >= seconds
+        return reply
+
+    with running.connect() as bystander:
+        for _ in range(20):
+            # Of a client whose first byte is late, nothing is known that could be answered.
+            with contextlib.suppress(ConnectionError):
+                if reply := trickle():
+                    break
         assert reply.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         bystander.close()
 
