@@ -12,7 +12,7 @@ from projects import URLS, VIEWS, Project, Running
 from sites import close_of
 
 PROMPT_SECONDS = 2.0
-"""Within this the server ends, or is up again."""
+"""Within this the server ends, or is up again, unless others keep the machine busy."""
 
 
 LOG_OF_RELOADER = """
@@ -46,6 +46,11 @@ def start_seconds(project: Project) -> float:
     return time.monotonic() - begin
 
 
+def prompt_seconds(project: Project) -> float:
+    """What is prompt on this machine as busy as it is."""
+    return max(PROMPT_SECONDS, 1 + 2 * start_seconds(project))
+
+
 @pytest.mark.alone
 def test_a_change_restarts_within_two_seconds_and_clients_see_1012(echo_project: Project) -> None:
     running = start_watched(echo_project)
@@ -62,7 +67,7 @@ def test_a_change_restarts_within_two_seconds_and_clients_see_1012(echo_project:
             assert running.get("/echo/") == (200, body.encode())
             took.append(time.monotonic() - begin)
         running.stderr.wait_for(WATCHED, after=known_errors)
-    assert min(took) < max(PROMPT_SECONDS, 1 + 2 * start_seconds(echo_project)), took
+    assert min(took) < prompt_seconds(echo_project), took
     with running.connect("/echo/") as client:
         client.send("again")
         assert client.recv(timeout=10) == "again"
@@ -96,7 +101,8 @@ def test_an_end_with_open_sockets_is_prompt_quiet_and_says_1001(
         assert close_of(first) == (1001, "")
         assert close_of(second) == (1001, "")
         status = running.wait()
-    assert time.monotonic() - begin < PROMPT_SECONDS
+    took = time.monotonic() - begin
+    assert took < prompt_seconds(echo_project)
     assert status == (0 if reload or by == "interrupt" else -signal.SIGTERM)
     assert [line for line in running.unexpected() if "Watching for file changes" not in line] == []
 
@@ -116,7 +122,8 @@ def test_an_end_with_a_view_that_never_returns_is_prompt(echo_project: Project) 
         begin = time.monotonic()
         running.interrupt()
         assert running.wait() == 0
-    assert time.monotonic() - begin < PROMPT_SECONDS
+    took = time.monotonic() - begin
+    assert took < prompt_seconds(echo_project)
     assert running.unexpected() == []
 
 
