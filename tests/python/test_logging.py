@@ -196,7 +196,7 @@ CASES: dict[str, tuple[Row, str, Callable[[Site], None]]] = {
     ),
     "a socket ends, for those who want it": (
         ("dwebsocket.access", 20),
-        " closed 1007 by the server after 0.",
+        " closed 1007 by the server after ",
         sends(BAD_UTF8),
     ),
     "no UTF-8": (("dwebsocket", 10), "closed with 1007", sends(BAD_UTF8)),
@@ -235,6 +235,11 @@ CASES: dict[str, tuple[Row, str, Callable[[Site], None]]] = {
     "a panic": (("dwebsocket.server", 40), "(last src/wire/frame.rs:1: why)", notice("panicked")),
 }
 
+HASTE = {
+    "no Pong": {"WEBSOCKET_PING_INTERVAL_SECONDS": 0.5, "WEBSOCKET_PING_TIMEOUT_SECONDS": 0.5},
+    "half a request": {"WEBSOCKET_HEADER_TIMEOUT_SECONDS": 2.0},
+}
+
 
 @pytest.fixture
 def access() -> Iterator[None]:
@@ -262,10 +267,9 @@ def test_each_thing_is_logged_where_the_table_says_and_ours_says_nothing_worse(
         MIDDLEWARE=["dwebsocket.middleware.WebSocketMiddleware"],
         WEBSOCKET_OUTBOX_BYTES=1 << 20,
         WEBSOCKET_MAX_MESSAGE_BYTES=1000,
-        WEBSOCKET_PING_INTERVAL_SECONDS=0.5,
-        WEBSOCKET_PING_TIMEOUT_SECONDS=0.5,
         WEBSOCKET_CLOSE_TIMEOUT_SECONDS=0.2,
-        WEBSOCKET_HEADER_TIMEOUT_SECONDS=0.5,
+        # So short only where it is what is logged: the others' clients may be slow.
+        **HASTE.get(case, {}),
     )
     provoke(running)
 
