@@ -60,7 +60,7 @@ def test_the_seek_bar_moves_with_the_video(page: Page):
     seek(page, 4)
     page.click("#control .toggle")
     page.wait_for_function("Number(document.getElementById('seek').value) > 5")
-    expect(page.locator("#control .time")).to_have_text(re.compile("0:0[5-9] / 0:10"))
+    expect(page.locator("#control .time")).to_have_text(re.compile("0:(0[5-9]|10) / 0:10"))
 
 
 def test_the_same_position_shows_the_same_picture(page: Page):
@@ -99,7 +99,7 @@ def test_the_controlled_video_plays_again_after_its_end(page: Page):
     expect_state(page, "control", "open")
     toggle.click()
     expect(toggle).to_have_text("Pause")
-    expect(page.locator("#control .time")).to_have_text(re.compile("0:0[0-2] / 0:10"))
+    expect(page.locator("#control .time")).to_have_text(re.compile("0:0[0-8] / 0:10"))
     seek(page, 6)
 
 
