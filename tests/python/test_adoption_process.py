@@ -95,8 +95,8 @@ def test_a_wait_for_a_lock_is_still_interrupted() -> None:
 connection, *ends = adopt()
 lock = threading.Lock()
 lock.acquire()
-threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     lock.acquire(timeout=20)
 except KeyboardInterrupt:
     print(json.dumps("interrupted"))

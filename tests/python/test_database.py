@@ -11,6 +11,8 @@ from django.db import OperationalError, connection, connections
 from dwebsocket import database
 from dwebsocket.threads import caller
 from dwebsocket.websocket import WebSocket
+from serving import PATIENCE
+from sockets import until
 
 
 class Database:
@@ -107,9 +109,15 @@ def test_a_wait_wakes_to_let_go_what_has_come_of_age(sockets, databases, handle)
 def test_a_message_ends_a_wait_that_wakes_for_the_database(sockets, databases):
     databases.extend([Database(age=0.05), Database(age=3600)])
     ends = sockets.open()
-    threading.Timer(0.2, ends.client.send, ["there"]).start()
+
+    def send_later():
+        until(lambda: len(databases) == 1)
+        ends.client.send("there")
+
+    sender = threading.Thread(target=send_later)
+    sender.start()
     assert ends.websocket.wait() == b"there"
-    assert len(databases) == 1
+    sender.join(PATIENCE)
 
 
 @pytest.mark.parametrize("age", [None, 3600.0])

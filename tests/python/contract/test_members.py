@@ -24,7 +24,7 @@ def test_wait_gives_none_at_the_timeout(talk):
     for seconds in (0, 0.1):
         gave, waited = talk.report()
         assert gave == "None"
-        assert seconds <= waited < seconds + 1
+        assert seconds <= waited < seconds + 10
     client.send("afterwards")
     assert client.recv(PATIENCE) == "afterwards"
 
