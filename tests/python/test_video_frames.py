@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clip import digest, run_python, sample_digests, short_clip
@@ -14,7 +15,7 @@ from dwebsocket.video import Feed, VideoError
 from rtmp import SAMPLE
 from serving import PATIENCE
 from sockets import Sockets, until
-from watching import feed, frame, jpeg_of, state, threads
+from watching import feed, frame, jpeg_of, message, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
@@ -27,7 +28,7 @@ def test_frames_gives_jpegs_and_base64_of_a_recording() -> None:
     assert next(frames)[:2] == b"\xff\xd8"
     frames.close()
     until(lambda: threads("video-feed") == 0)
-    assert digest(next(feed().frames("base64"))) == sample_digests()[0]
+    assert digest(next(feed().frames("base64"))) in sample_digests()
     with pytest.raises(ValueError, match="array, jpeg or base64"):
         next(feed().frames("png"))
     with pytest.raises(VideoError, match="No such file"):
@@ -54,14 +55,18 @@ def test_frames_of_ones_own_are_shown(sockets: Sockets) -> None:
             made.append(value)
             yield numpy.full((36, 64, 3), value, dtype=numpy.uint8)
 
+    def shows_or_ends(received: dict[str, Any]) -> bool:
+        return "img_base64" in received or received.get("state") == "ended"
+
     own = Feed.from_frames(paint(), fps=10, linger_seconds=0.1, quality=95)
     assert made == []
     with own.watch(ends.websocket, form="json") as viewer:
         shown = []
-        while len(shown) < 3 and viewer.stats()["state"] != "ended":
-            shown.append(jpeg_of(frame(ends.client)))
+        # A slow client may miss some, but not the last.
+        while "img_base64" in (received := message(ends.client, shows_or_ends)):
+            shown.append(jpeg_of(received))
+        assert received["error"] is None
         assert viewer.wait(PATIENCE)
-        assert state(ends.client, "ended")["error"] is None
     assert made == [10, 100, 200]
     grey = _pixel(shown[-1])
     assert all(abs(value - 200) < 8 for value in grey)
@@ -127,6 +132,7 @@ def test_a_process_ends_cleanly_while_a_feed_runs() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
 
 
+@pytest.mark.timeout(400)
 def test_two_hundred_feeds_leave_nothing_over(sockets: Sockets) -> None:
     def tasks() -> int:
         return len(os.listdir("/proc/self/task"))

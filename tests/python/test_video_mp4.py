@@ -231,9 +231,9 @@ def test_a_recording_is_played_at_its_own_pace(sockets: Sockets, tmp_path: Path)
     clip = encode(tmp_path / "clip.mp4", *_QUICK, video=_SECOND)
     ends = sockets.open()
     player = Player(ends.client)
+    began = time.monotonic()
     with feed(clip).watch(ends.websocket, form="mp4") as viewer:
         player.fragments(1)
-        began = time.monotonic()
         assert viewer.wait(PATIENCE)
         # A second, less what is sent ahead.
         assert time.monotonic() - began > 0.7

