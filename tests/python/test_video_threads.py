@@ -64,7 +64,7 @@ def test_close_from_another_thread_gives_none_once_and_then_the_end(silent_serve
     thread.start()
     connection, _ = silent_server.accept()
     video.close()
-    thread.join(timeout=10)
+    thread.join(timeout=30)
     connection.close()
     assert got == [None, "stopped"]
 
@@ -79,9 +79,13 @@ def test_a_signal_handler_runs_while_a_frame_is_waited_for(silent_server: socket
     before = signal.signal(signal.SIGALRM, ring)
     try:
         with video_img_base64(url_of(silent_server), open_timeout_seconds=60) as video:
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            with pytest.raises(Alarm):
+
+            def wait() -> None:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
                 next(video)
+
+            with pytest.raises(Alarm):
+                wait()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
