@@ -68,7 +68,7 @@ def watching(page: Page) -> Locator:
 def test_a_viewer_sees_moving_pictures_with_their_rate_and_latency(watching: Locator):
     changes(watching)
     expect(watching.locator(".rate")).to_have_text(
-        re.compile(r"^\d+ pictures/s · \d+ KiB/s · latency \d+ ms$"), timeout=10_000
+        re.compile(r"^\d+ pictures/s · \d+ KiB/s · latency \d+ ms$"), timeout=20_000
     )
     expect(watching.locator(".share")).to_have_text(
         re.compile(r"^the only viewer of this capture · \d+ sent · \d+ skipped$")
@@ -80,7 +80,7 @@ def test_pause_step_play_and_speed(watching: Locator):
     toggle.click()
     expect(toggle).to_have_text("Play")
     expect(watching.locator(".signal")).to_have_text("Paused")
-    expect(watching.locator(".rate")).to_have_text("no pictures", timeout=10_000)
+    expect(watching.locator(".rate")).to_have_text("no pictures", timeout=20_000)
     still = plays(watching).get_attribute("src")
     watching.get_by_role("button", name="Step").click()
     expect(watching.locator(".screen img")).not_to_have_attribute("src", str(still))
@@ -126,6 +126,8 @@ def test_viewers_side_by_side_have_controls_of_their_own(watching: Locator, page
     for number in (2, 3):
         feed_state(viewer(page, number), "live")
         plays(viewer(page, number))
+    # A page on a busy machine may take longer than the ten seconds of the video.
+    viewer(page, 3).get_by_label("Speed").select_option("0.25")
     viewer(page, 2).locator(".toggle").click()
     expect(viewer(page, 2).locator(".toggle")).to_have_text("Play")
     expect(viewer(page, 3).locator(".toggle")).to_have_text("Pause")
@@ -150,7 +152,7 @@ def film_moves(one: Locator) -> None:
 def test_a_film_is_played_paused_and_sought_in(watching: Locator):
     watching.get_by_label("Form").select_option("mp4")
     film_moves(watching)
-    expect(watching.locator(".rate")).to_have_text(re.compile(r"^\d+ pictures/s .* latency"), timeout=10_000)
+    expect(watching.locator(".rate")).to_have_text(re.compile(r"^\d+ pictures/s .* latency"), timeout=20_000)
     expect(watching.get_by_label("Quality")).to_be_disabled()
     watching.locator(".toggle").click()
     expect(watching.locator(".signal")).to_have_text("Paused")
@@ -202,8 +204,8 @@ def test_a_stream_that_is_killed_and_comes_back_is_shown_as_such(
         feed_state(one, "live")
         changes(one)
         expect(one.locator(".seek")).to_be_hidden()
-        expect(one.locator(".rate")).to_have_text(re.compile(r"latency \d+ ms$"), timeout=10_000)
-        expect(one.locator(".share")).to_contain_text("2 viewers share one capture", timeout=10_000)
+        expect(one.locator(".rate")).to_have_text(re.compile(r"latency \d+ ms$"), timeout=20_000)
+        expect(one.locator(".share")).to_contain_text("2 viewers share one capture", timeout=20_000)
     both[0].locator(".toggle").click()
     expect(both[0].locator(".toggle")).to_have_text("Play")
     changes(both[1])
@@ -228,7 +230,7 @@ def test_the_viewers_fit_the_window(server: Running, open_window: OpenWindow, na
     page.get_by_role("button", name="Add a viewer").click()
     for number in (1, 2):
         plays(viewer(page, number))
-        expect(viewer(page, number).locator(".rate")).to_contain_text("latency", timeout=10_000)
+        expect(viewer(page, number).locator(".rate")).to_contain_text("latency", timeout=20_000)
     viewer(page, 2).locator(".toggle").click()
     expect(viewer(page, 2).locator(".signal")).to_have_text("Paused")
     keep(f"viewers-{name}", page.locator("#feed").screenshot())
