@@ -23,7 +23,7 @@ pytest_plugins = [
     "watching",
 ]
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 20.0
 """How long what a test stopped may take to be gone."""
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("gevent", reason="gevent is not installed")
 pytestmark = pytest.mark.alone
 
 CLIENTS = 1_000
-HTTP_SECONDS = 5.0
+HTTP_SECONDS = 20.0
 """Longest answer of a plain view on a machine that is busy with many tests; a stopped hub gives none."""
 
 GEVENT_VIEWS = """
@@ -156,11 +156,11 @@ def test_each_wait_ends_as_it_does_on_a_thread(running: Foreign) -> None:
     (timed_out, waited), (later, _), (there, at_once) = results
     assert (timed_out, later, there) == (None, "arrives later", "was there")
     assert waited >= 0.2
-    assert at_once < 5
+    assert at_once < HTTP_SECONDS
     until(lambda: len(endings(running)) == 2)
     (end, soon), (raised, _) = endings(running)[1]
     assert (end, raised) == (None, "ConnectionClosed")
-    assert soon < 5
+    assert soon < HTTP_SECONDS
 
 
 def test_a_view_that_polls_lets_others_run(running: Foreign) -> None:
@@ -226,5 +226,5 @@ def test_a_greenlet_that_the_view_started_is_not_the_owner(
         # The outbox fills, and who does not own the socket is not made to wait: it is closed with 1013.
         until(lambda: endings(running) != [])
     ((seconds, code),) = endings(running)
-    assert seconds < 10
+    assert seconds < HTTP_SECONDS
     assert code == 1013
