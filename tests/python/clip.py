@@ -90,9 +90,12 @@ def url_of(listener: socket.socket) -> str:
     return f"rtmp://127.0.0.1:{listener.getsockname()[1]}/live/nothing"
 
 
-def refused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@pytest.fixture
+def refused_port() -> Iterator[int]:
+    """A port that refuses connections; it stays taken, so that nobody else comes to listen there."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def run_python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:

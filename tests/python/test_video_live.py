@@ -16,7 +16,7 @@ from watching import feed, frame, message, state, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
-__all__ = ["patient_rtmp_server", "rtmp_server", "silent_server"]
+__all__ = ["patient_rtmp_server", "refused_port", "rtmp_server", "silent_server"]
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +108,11 @@ def test_a_publisher_that_freezes_is_lost_after_the_read_timeout(
         assert "gave no picture for 1 s" in state(ends.client, "lost", 30)["error"]
 
 
-def test_a_stream_that_was_never_there_is_told_and_looked_for_again(sockets: Sockets) -> None:
+def test_a_stream_that_was_never_there_is_told_and_looked_for_again(
+    sockets: Sockets, refused_port: int
+) -> None:
     ends = sockets.open()
-    url = f"rtmp://admin:hunter2@127.0.0.1:{refused_port()}/live/x?token=hunter3"
+    url = f"rtmp://admin:hunter2@127.0.0.1:{refused_port}/live/x?token=hunter3"
     with feed(url).watch(ends.websocket) as viewer:
         for _ in range(3):
             assert "cannot be opened: refused" in state(ends.client, "lost")["error"]

@@ -18,7 +18,7 @@ from watching import captures, feed, message, state, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
-__all__ = ["silent_server"]
+__all__ = ["refused_port", "silent_server"]
 
 pytestmark = pytest.mark.usefixtures("no_feed_runs_on")
 
@@ -272,9 +272,11 @@ def test_a_source_that_says_nothing_holds_nobody_up(silent_server: socket.socket
     connection.close()
 
 
-def test_a_source_that_does_not_exist_is_told_without_its_credentials(sockets: Sockets) -> None:
+def test_a_source_that_does_not_exist_is_told_without_its_credentials(
+    sockets: Sockets, refused_port: int
+) -> None:
     ends = sockets.open()
-    url = f"rtmp://admin:hunter2@127.0.0.1:{refused_port()}/live/x?token=hunter3"
+    url = f"rtmp://admin:hunter2@127.0.0.1:{refused_port}/live/x?token=hunter3"
     with feed(url).watch(ends.websocket, form="mp4"):
         for _ in range(3):
             assert state(ends.client, "lost")["error"] == "cannot be opened: Connection refused"

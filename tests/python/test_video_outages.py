@@ -21,7 +21,7 @@ from watching import captures, feed, frame, jpeg_of, state, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
-__all__ = ["rtmp_server"]
+__all__ = ["refused_port", "rtmp_server"]
 
 pytestmark = pytest.mark.usefixtures("no_feed_runs_on")
 
@@ -98,17 +98,16 @@ def test_every_viewer_gets_pictures_again_each_time_the_server_is_killed_and_com
 
 
 def test_a_source_that_is_not_there_is_logged_once_for_many_attempts_and_without_its_credentials(
-    sockets: Sockets, told: pytest.LogCaptureFixture
+    sockets: Sockets, told: pytest.LogCaptureFixture, refused_port: int
 ) -> None:
     ends = sockets.open()
-    port = refused_port()
-    with feed(f"rtmp://admin:hunter2@127.0.0.1:{port}/live/x?token=hunter3").watch(ends.websocket):
+    with feed(f"rtmp://admin:hunter2@127.0.0.1:{refused_port}/live/x?token=hunter3").watch(ends.websocket):
         for _ in range(4):
             state(ends.client, "lost")
             state(ends.client, "connecting")
         until(lambda: lines(told, logging.WARNING) != [])
         (line,) = lines(told, logging.WARNING)
-    shown = f"rtmp://***@127.0.0.1:{port}/live/x?token=***"
+    shown = f"rtmp://***@127.0.0.1:{refused_port}/live/x?token=***"
     assert line.startswith(f"Video source {shown} gives no pictures: cannot be opened: refused")
     assert "; next attempt in 0." in line
 
@@ -127,9 +126,9 @@ def test_that_a_source_is_not_opened_again_is_logged(
 
 
 def test_the_picture_for_no_signal_is_shown_in_every_form_and_to_who_comes_later(
-    sockets: Sockets, picture: Path
+    sockets: Sockets, picture: Path, refused_port: int
 ) -> None:
-    url = f"rtmp://127.0.0.1:{refused_port()}/live/x"
+    url = f"rtmp://127.0.0.1:{refused_port}/live/x"
     early, late, raw = sockets.open(), sockets.open(), sockets.open()
     jpeg = picture.read_bytes()
     lost = feed(url, no_signal=jpeg)

@@ -30,7 +30,7 @@ Playback = pytest.importorskip(
     "dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError
 ).Playback
 
-__all__ = ["http_url", "patient_rtmp_server", "rtmp_server", "silent_server"]
+__all__ = ["http_url", "patient_rtmp_server", "refused_port", "rtmp_server", "silent_server"]
 
 
 def test_a_source_is_named_by_string_path_or_index() -> None:
@@ -98,16 +98,15 @@ def test_a_file_over_http_is_paced_and_sought_in_as_one_on_disk(http_url: str) -
         assert sum(1 for _ in video) == SAMPLE_FRAMES - 238
 
 
-def test_an_unreadable_source_raises_an_error_that_names_it(tmp_path: Path) -> None:
+def test_an_unreadable_source_raises_an_error_that_names_it(tmp_path: Path, refused_port: int) -> None:
     garbage = tmp_path / "garbage.mp4"
     garbage.write_bytes(bytes(range(256)) * 64)
-    port = refused_port()
     for source, shown, reason in [
         (tmp_path / "missing.mp4", f"{tmp_path}/missing.mp4", "No such file"),
         (tmp_path, str(tmp_path), "directory"),
         (garbage, str(garbage), "not a video"),
-        (f"rtmp://127.0.0.1:{port}/live/x", f"rtmp://127.0.0.1:{port}/live/x", "refused"),
-        (f"http://127.0.0.1:{port}/x.mp4", f"http://127.0.0.1:{port}/x.mp4", "refused"),
+        (f"rtmp://127.0.0.1:{refused_port}/live/x", f"rtmp://127.0.0.1:{refused_port}/live/x", "refused"),
+        (f"http://127.0.0.1:{refused_port}/x.mp4", f"http://127.0.0.1:{refused_port}/x.mp4", "refused"),
         (99, "camera 99", "cannot be opened"),
     ]:
         video = FAST(source)
@@ -127,8 +126,8 @@ def test_asking_an_unreadable_source_for_facts_raises_too(member: str) -> None:
         getattr(FAST("/no/such/clip.mp4"), member)
 
 
-def test_credentials_are_masked_wherever_the_source_is_shown() -> None:
-    video = FAST(f"rtmp://admin:hunter2@127.0.0.1:{refused_port()}/live/x?token=hunter3")
+def test_credentials_are_masked_wherever_the_source_is_shown(refused_port: int) -> None:
+    video = FAST(f"rtmp://admin:hunter2@127.0.0.1:{refused_port}/live/x?token=hunter3")
     with pytest.raises(VideoError) as caught:
         next(video)
     for shown in (repr(video), video.source, repr(caught.value), str(caught.value), caught.value.source):
@@ -143,7 +142,7 @@ def test_the_error_survives_pickling() -> None:
 
 
 def test_a_damaged_file_gives_what_it_has_and_prints_nothing(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], refused_port: int
 ) -> None:
     damaged = tmp_path / "damaged.mp4"
     data = bytearray(SAMPLE.read_bytes()[: SAMPLE.stat().st_size // 2])
@@ -152,7 +151,7 @@ def test_a_damaged_file_gives_what_it_has_and_prints_nothing(
     with FAST(damaged) as video:
         assert 0 < len(list(video)) < SAMPLE_FRAMES
     with pytest.raises(VideoError):
-        next(FAST(f"rtmp://127.0.0.1:{refused_port()}/live/x"))
+        next(FAST(f"rtmp://127.0.0.1:{refused_port}/live/x"))
     with pytest.raises(VideoError):
         next(FAST(99))
     assert capfd.readouterr() == ("", "")

@@ -19,7 +19,7 @@ from rtmp import SAMPLE
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
-__all__ = ["silent_server"]
+__all__ = ["refused_port", "silent_server"]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -190,13 +190,13 @@ def test_without_the_video_distribution_the_error_says_what_to_install() -> None
     assert done.returncode == 0
 
 
-def test_the_log_level_a_user_has_set_is_left_alone() -> None:
+def test_the_log_level_a_user_has_set_is_left_alone(refused_port: int) -> None:
     done = run_python(
         f"""
         import os
         from dwebsocket.video import VideoError, video_img_base64
         try:
-            next(video_img_base64("rtmp://127.0.0.1:{refused_port()}/x"))
+            next(video_img_base64("rtmp://127.0.0.1:{refused_port}/x"))
         except VideoError:
             print(os.environ["OPENCV_FFMPEG_LOGLEVEL"])
         """,
