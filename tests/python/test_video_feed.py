@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from clip import digest, jpeg_size, sample_digests, short_clip
 from dwebsocket.exceptions import ConnectionClosed
-from dwebsocket.video import Feed, VideoError
+from dwebsocket.video import Feed, VideoError, Viewer
 from dwebsocket.websocket import WebSocket
 from rtmp import SAMPLE
 from serving import PATIENCE
-from sockets import PING, PONG, Sockets, until
+from sockets import PING, PONG, Ends, Sockets, until
 from test_websocket import Handshake
-from watching import captures, feed, frame, message, state, threads
+from watching import captures, feed, frame, message, state, threads, watch_together
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
@@ -64,8 +64,13 @@ def test_the_same_frame_comes_as_base64_and_as_a_binary_message(sockets: Sockets
 
 
 def test_viewers_of_the_same_source_and_options_share_one_capture(sockets: Sockets) -> None:
-    all_ends = [sockets.open() for _ in range(5)]
-    viewers = [feed().watch(ends.websocket) for ends in all_ends]
+    all_ends: list[Ends] = []
+
+    def watch() -> list[Viewer]:
+        all_ends[:] = [sockets.open() for _ in range(5)]
+        return [feed().watch(ends.websocket) for ends in all_ends]
+
+    viewers = watch_together(watch)
     seen: dict[int, set[str]] = {}
     for ends in all_ends:
         for _ in range(10):
