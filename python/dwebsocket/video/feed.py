@@ -45,7 +45,8 @@ class Feed:
         quality: JPEG quality, 1 to 100.
         linger_seconds: how long the source stays open for the next viewer.
         open_timeout_seconds: how long the source may take to open and give its first frame; see
-            `video_img_base64`.
+            `video_img_base64`. For viewers of "mp4" a stream is looked through for one second, and on up to
+            its first key frame; sound is not waited for.
         read_timeout_seconds: how long it may take from one frame to the next.
         reconnect: whether a live source that is lost, or not there yet, is opened again.
         no_signal: a JPEG, or the file with one, that is shown as it is while a live source is lost.

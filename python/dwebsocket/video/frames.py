@@ -43,10 +43,13 @@ def video_img_base64(
             reader who pauses goes on where it stopped, at the same rate. Turn it off to work through a file
             as fast as it can be read.
         open_timeout_seconds: how long the source may take to open and give its first frame. A stream without
-            sound takes 6 or 7 seconds: FFmpeg waits for the sound. Where that is known to be in vain,
-            `OPENCV_FFMPEG_CAPTURE_OPTIONS="rtsp_transport;tcp|analyzeduration;1000000"` in the environment
-            makes it 2. Under ten seconds, slow streams are given up that would have come. OpenCV opens one
-            source at a time in a process: while one hangs, others wait, and their time runs.
+            sound, by whatever protocol, takes 6 or 7 seconds: FFmpeg waits for the sound, for OpenCV gives it
+            no limit but in the environment of the process, where it holds for files as well. Where the wait
+            is known to be in vain,
+            `OPENCV_FFMPEG_CAPTURE_OPTIONS="rtsp_transport;tcp|analyzeduration;1000000"` makes it 2. (A
+            `Feed` watched as "mp4" waits for no sound.) Under ten seconds, slow streams are given up that
+            would have come. OpenCV opens one source at a time in a process: while one hangs, others wait,
+            and their time runs.
         read_timeout_seconds: how long it may take from one frame to the next.
 
     Raises:

@@ -7,8 +7,9 @@ use std::slice;
 
 use ffmpeg_sys_next as ffi;
 
-use super::input::Input;
 use super::library::{Options, told};
+use super::parameters::Parameters;
+use super::timeline::TimeBase;
 use crate::error::Reason;
 
 /// An init segment (`ftyp` and `moov`), and the units of its track in a second.
@@ -20,27 +21,27 @@ pub(super) struct Header {
 /// The sample entry that says that parameter sets are in the init segment; browsers know no other of H.265.
 const HVC1: c_uint = u32::from_le_bytes(*b"hvc1");
 
-/// Writes the init segment for the video of an input, of one of the codecs that MP4 and [`super::codecs`] know.
+/// Writes the init segment for a video, of one of the codecs that MP4 and [`super::codecs`] know. `base` is the unit of the
+/// source's timestamps.
 ///
 /// # Errors
 /// libavformat cannot describe the video.
-pub(super) fn header(input: &Input, is_hevc: bool) -> Result<Header, Reason> {
+pub(super) fn header(parameters: &Parameters, base: TimeBase) -> Result<Header, Reason> {
     let output = Output::new()?;
     let context = output.0.as_ptr();
     // SAFETY: the context is alive; no encoder is named. The stream is the context's.
     let stream = NonNull::new(unsafe { ffi::avformat_new_stream(context, ptr::null_mut()) })
         .ok_or(Reason::NoMemory)?;
-    let base = input.time_base();
     let part = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    // SAFETY: the stream is alive and nobody else's, as is what it points to; the input's parameters are copied. A context
+    // SAFETY: the stream is alive and nobody else's, as is what it points to; the parameters are copied. A context
     // that got no buffer has a null there.
     let status = unsafe {
         let stream = &mut *stream.as_ptr();
         stream.time_base = ffi::AVRational { num: part(base.numerator), den: part(base.denominator) };
-        match ffi::avcodec_parameters_copy(stream.codecpar, input.parameters()) {
+        match ffi::avcodec_parameters_copy(stream.codecpar, parameters.pointer()) {
             0.. => {
                 // What it was called in the source may not fit.
-                (*stream.codecpar).codec_tag = if is_hevc { HVC1 } else { 0 };
+                (*stream.codecpar).codec_tag = if parameters.is_hevc() { HVC1 } else { 0 };
                 ffi::avio_open_dyn_buf(&raw mut (*context).pb)
             }
             status => status,

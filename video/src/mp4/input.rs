@@ -1,9 +1,10 @@
 //! A source taken apart by libavformat.
 #![allow(unsafe_code, reason = "libavformat is C")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_uint};
+use std::ffi::{CStr, CString, c_int, c_uint};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::os::unix::ffi::OsStringExt;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use ffmpeg_sys_next as ffi;
 
-use super::library::{Interrupt, Options, told};
+use super::library::{Interrupt, NO_TIMESTAMP, Options, bytes, told};
+use super::parameters::Parameters;
 use super::timeline::{Stamps, TimeBase};
 use crate::capture::{self, Facts};
 use crate::error::Reason;
@@ -20,12 +22,12 @@ use crate::source::Source;
 /// How long a source may take to hear that it is closed.
 const CLOSING: Duration = Duration::from_millis(500);
 
-/// How much of an RTMP stream is looked through for what is in it. Its parameters come first, but libavformat would wait
-/// five seconds for the sound that a stream without sound announces.
-const RTMP_PROBE_MICROSECONDS: &CStr = c"1000000";
+/// How much of a stream libavformat looks through for what is in it. It would wait five seconds and more for sound that is
+/// announced, or that may come as far as it knows. What it has not seen of the video by then is read here.
+const PROBE_MICROSECONDS: &CStr = c"1000000";
 
-/// Where a timestamp is not known (`AV_NOPTS_VALUE`).
-const NO_TIMESTAMP: i64 = i64::MIN;
+/// How long is looked for a video that begins after that. As long as libavformat would.
+const LOOKING: Duration = Duration::from_secs(5);
 
 /// Faster than any camera.
 const MOST_FRAMES_PER_SECOND: f64 = 1000.0;
@@ -49,7 +51,10 @@ pub struct Input {
     packet: NonNull<ffi::AVPacket>,
     stream: NonNull<ffi::AVStream>,
     stream_index: c_int,
+    parameters: Parameters,
     is_recorded: bool,
+    /// Whether the packet is the next one, which was read to learn from it.
+    is_ahead: bool,
     /// `context` points to it.
     interrupt: Box<Interrupt>,
 }
@@ -65,17 +70,8 @@ impl Input {
     pub fn open(source: &Source, interrupt: Interrupt) -> Result<Self, Reason> {
         let name = name_of(source)?;
         let interrupt = Box::new(interrupt);
-        let mut options = Options::default();
-        if let Source::Url(url) = source {
-            match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
-                Some("rtmp" | "rtmps" | "rtmpt" | "rtmpe") => {
-                    options.set(c"analyzeduration", RTMP_PROBE_MICROSECONDS);
-                }
-                // As OpenCV does: UDP loses packets, and each ruins the pictures until the next key frame.
-                Some("rtsp" | "rtsps") => options.set(c"rtsp_transport", c"tcp"),
-                _ => {}
-            }
-        }
+        let (mut options, is_brief) = options_for(source);
+        let parameters = Parameters::unknown()?;
         // SAFETY: no arguments. The network is set up once, also where OpenCV does it too.
         let context = unsafe {
             ffi::avformat_network_init();
@@ -110,34 +106,40 @@ impl Input {
             // Until it is found; not looked at before.
             stream: NonNull::dangling(),
             stream_index: 0,
+            parameters,
             is_recorded: false,
+            is_ahead: false,
             interrupt,
         };
-        input.find_video(source)?;
+        input.find_video(source, is_brief)?;
+        input.complete_parameters()?;
         Ok(input)
     }
 
-    fn find_video(&mut self, source: &Source) -> Result<(), Reason> {
+    /// Finds the video, which may begin later than what was looked through where that was brief.
+    fn find_video(&mut self, source: &Source, is_brief: bool) -> Result<(), Reason> {
+        let until = Instant::now() + LOOKING;
         let context = self.context.as_ptr();
         // SAFETY: the context is open; no options for the streams.
         let status = unsafe { ffi::avformat_find_stream_info(context, ptr::null_mut()) };
         if status < 0 {
             return Err(why_not(source, status));
         }
-        // SAFETY: the context is open; no wish, no related stream, no decoder asked for.
-        let index = unsafe {
-            ffi::av_find_best_stream(
-                context,
-                ffi::AVMediaType::AVMEDIA_TYPE_VIDEO,
-                -1,
-                -1,
-                ptr::null_mut(),
-                0,
-            )
+        let (index, found) = loop {
+            match self.best_video() {
+                Some(numbers) => break numbers,
+                None if self.interrupt.is_due() => return Err(Reason::Interrupted),
+                None if is_brief && self.may_bring_more() && Instant::now() < until => {}
+                None => return Err(Reason::NoVideo),
+            }
+            if !self.fill_with_any()? {
+                return Err(Reason::NoVideo);
+            }
+            // The video may have begun with it.
+            self.is_ahead = true;
         };
-        let Ok(found) = usize::try_from(index) else {
-            return Err(if self.interrupt.is_due() { Reason::Interrupted } else { Reason::NoVideo });
-        };
+        // SAFETY: alive, and filled if it was ahead; a packet always has a number there.
+        self.is_ahead &= unsafe { (*self.packet.as_ptr()).stream_index } == index;
         // SAFETY: libavformat keeps `nb_streams` pointers to streams there, which live as long as the context. Other streams
         // than the one found are not to be read.
         unsafe {
@@ -156,6 +158,43 @@ impl Input {
             Source::Url(_) => self.duration_seconds().is_some(),
         };
         Ok(())
+    }
+
+    /// The number of the stream that is shown, if there is a video; also as an index.
+    fn best_video(&self) -> Option<(c_int, usize)> {
+        let video = ffi::AVMediaType::AVMEDIA_TYPE_VIDEO;
+        // SAFETY: the context is open; no wish, no related stream, no decoder asked for.
+        let found =
+            unsafe { ffi::av_find_best_stream(self.context.as_ptr(), video, -1, -1, ptr::null_mut(), 0) };
+        usize::try_from(found).ok().map(|index| (found, index))
+    }
+
+    /// Whether streams may begin where they like.
+    fn may_bring_more(&self) -> bool {
+        // SAFETY: the context is open.
+        unsafe { (*self.context.as_ptr()).ctx_flags & ffi::AVFMTCTX_NOHEADER != 0 }
+    }
+
+    /// Reads on, where the source has not said enough for an init segment, up to the key frame that says it. What comes before
+    /// is of no use without it.
+    fn complete_parameters(&mut self) -> Result<(), Reason> {
+        self.parameters = self.stated_parameters()?;
+        while !self.parameters.are_complete() && (mem::take(&mut self.is_ahead) || self.fill()?) {
+            // SAFETY: it was filled, and is not touched again in here.
+            let packet = unsafe { view(self.packet.as_ptr()) };
+            if packet.is_key {
+                self.parameters = self.stated_parameters()?;
+                self.parameters.learn(packet.data)?;
+                self.is_ahead = self.parameters.are_complete();
+            }
+        }
+        // What is missing at the end is told by whoever needs it.
+        Ok(())
+    }
+
+    fn stated_parameters(&self) -> Result<Parameters, Reason> {
+        // SAFETY: the stream is alive, and only reading changes what it says.
+        unsafe { Parameters::copied((*self.stream.as_ptr()).codecpar) }
     }
 
     /// What the source tells about itself.
@@ -193,37 +232,9 @@ impl Input {
         if start == NO_TIMESTAMP { 0 } else { start }
     }
 
-    /// The number of the codec, among those of libavcodec.
-    pub(super) fn codec(&self) -> c_uint {
-        // SAFETY: the parameters are alive. Read as a number: a library newer than its headers may have one more, and a value
-        // that the enumeration does not list would be undefined behaviour.
-        unsafe { (&raw const (*self.parameters()).codec_id).cast::<c_uint>().read() }
-    }
-
-    /// The name of the codec.
-    pub(super) fn codec_name(&self) -> String {
-        type Take<Number> = unsafe extern "C" fn(Number) -> *const c_char;
-        let get_name: Take<ffi::AVCodecID> = ffi::avcodec_get_name;
-        // SAFETY: the enumeration is passed as the number that it is, and any number has a static name.
-        unsafe {
-            let get_name = std::mem::transmute::<Take<ffi::AVCodecID>, Take<c_uint>>(get_name);
-            CStr::from_ptr(get_name(self.codec())).to_string_lossy().into_owned()
-        }
-    }
-
-    /// The parameters of the codec, alive as long as the input.
-    pub(super) fn parameters(&self) -> *const ffi::AVCodecParameters {
-        // SAFETY: the stream is alive.
-        unsafe { (*self.stream.as_ptr()).codecpar }
-    }
-
-    /// What the codec needs beside the packets.
-    pub fn extradata(&self) -> &[u8] {
-        // SAFETY: the parameters are alive, and only a read changes them, which needs the input for itself.
-        unsafe {
-            let parameters = self.parameters();
-            bytes((*parameters).extradata, (*parameters).extradata_size)
-        }
+    /// What the source says of its video, and its first key frame said where the source did not.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// Reads the next packet, at most until `until`. `None`: the source has ended.
@@ -232,25 +243,35 @@ impl Input {
     /// [`Reason::Interrupted`], or what went wrong.
     pub fn read(&mut self, until: Instant) -> Result<Option<Packet<'_>>, Reason> {
         self.interrupt.set(until);
-        let packet = self.packet.as_ptr();
-        loop {
-            // SAFETY: the context is open; the packet is libavcodec's, and what was in it is let go of before it is filled.
-            let status = unsafe {
-                ffi::av_packet_unref(packet);
-                ffi::av_read_frame(self.context.as_ptr(), packet)
-            };
-            if status < 0 {
-                return match status {
-                    _ if self.interrupt.is_due() => Err(Reason::Interrupted),
-                    ffi::AVERROR_EOF => Ok(None),
-                    _ => Err(Reason::Broken(told(status))),
-                };
-            }
+        let is_there = mem::take(&mut self.is_ahead) || self.fill()?;
+        // SAFETY: it was filled, and is not touched before the next read, which needs the input for itself.
+        Ok(is_there.then(|| unsafe { view(self.packet.as_ptr()) }))
+    }
+
+    /// Fills the packet with the next of the video. False: the source has ended.
+    fn fill(&mut self) -> Result<bool, Reason> {
+        while self.fill_with_any()? {
             // SAFETY: it was filled.
-            if unsafe { (*packet).stream_index } == self.stream_index {
-                // SAFETY: it was filled, and is not touched before the next read, which needs the input for itself.
-                return Ok(Some(unsafe { view(packet) }));
+            if unsafe { (*self.packet.as_ptr()).stream_index } == self.stream_index {
+                return Ok(true);
             }
+        }
+        Ok(false)
+    }
+
+    /// Fills the packet with the next one, whatever it is of.
+    fn fill_with_any(&mut self) -> Result<bool, Reason> {
+        let packet = self.packet.as_ptr();
+        // SAFETY: the context is open; the packet is libavcodec's, and what was in it is let go of before it is filled.
+        let status = unsafe {
+            ffi::av_packet_unref(packet);
+            ffi::av_read_frame(self.context.as_ptr(), packet)
+        };
+        match status {
+            0.. => Ok(true),
+            _ if self.interrupt.is_due() => Err(Reason::Interrupted),
+            ffi::AVERROR_EOF => Ok(false),
+            _ => Err(Reason::Broken(told(status))),
         }
     }
 
@@ -265,6 +286,7 @@ impl Input {
     /// The source cannot be sought in.
     pub fn seek(&mut self, seconds: f64, until: Instant) -> Result<(), Reason> {
         self.interrupt.set(until);
+        self.is_ahead = false;
         let TimeBase { numerator, denominator } = self.time_base();
         let ticks = seconds * f64::from(denominator) / f64::from(numerator);
         #[allow(clippy::cast_possible_truncation, reason = "it saturates, and past the end is the end")]
@@ -335,14 +357,21 @@ unsafe fn view<'packet>(packet: *const ffi::AVPacket) -> Packet<'packet> {
     }
 }
 
-/// # Safety
-/// So many bytes are there, or none where the pointer is null, and stay as they are for as long as the slice.
-unsafe fn bytes<'data>(data: *const u8, size: c_int) -> &'data [u8] {
-    match usize::try_from(size) {
-        // SAFETY: the caller's.
-        Ok(size) if !data.is_null() => unsafe { slice::from_raw_parts(data, size) },
-        _ => &[],
+/// What libavformat is to do with a source, and whether it looks through the begin of it only briefly.
+fn options_for(source: &Source) -> (Options, bool) {
+    let mut options = Options::default();
+    let Source::Url(url) = source else { return (options, false) };
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
+    if scheme == "rtsp" || scheme == "rtsps" {
+        // As OpenCV does: UDP loses packets, and each ruins the pictures until the next key frame.
+        options.set(c"rtsp_transport", c"tcp");
     }
+    // A file is read as fast as it can be, so nobody waits for it.
+    let is_brief = scheme != "file";
+    if is_brief {
+        options.set(c"analyzeduration", PROBE_MICROSECONDS);
+    }
+    (options, is_brief)
 }
 
 fn name_of(source: &Source) -> Result<CString, Reason> {

@@ -5,10 +5,14 @@ use std::ffi::{CStr, c_int, c_void};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::slice;
 use std::time::Instant;
 
 use ffmpeg_sys_next as ffi;
 use parking_lot::Mutex;
+
+/// Where a timestamp is not known (`AV_NOPTS_VALUE`).
+pub(super) const NO_TIMESTAMP: i64 = i64::MIN;
 
 /// Ends what libavformat waits for: when the time is up, or as soon as somebody says so.
 ///
@@ -75,6 +79,18 @@ pub(super) fn told(status: c_int) -> String {
     unsafe {
         ffi::av_strerror(status, text.as_mut_ptr(), text.len());
         CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned()
+    }
+}
+
+/// What stands behind a pointer.
+///
+/// # Safety
+/// So many bytes are there, or none where the pointer is null, and stay as they are for as long as the slice.
+pub(super) unsafe fn bytes<'data>(data: *const u8, size: c_int) -> &'data [u8] {
+    match usize::try_from(size) {
+        // SAFETY: the caller's.
+        Ok(size) if !data.is_null() => unsafe { slice::from_raw_parts(data, size) },
+        _ => &[],
     }
 }
 

@@ -8,10 +8,12 @@ pub mod fragment;
 mod header;
 pub mod input;
 mod library;
+pub mod parameters;
 pub mod sample;
 pub mod timeline;
 pub mod track;
 
 pub use input::Input;
 pub use library::{Interrupt, silence};
+pub use parameters::Parameters;
 pub use track::{Fragment, Track};

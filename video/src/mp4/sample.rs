@@ -1,6 +1,7 @@
 //! A packet of a source as a sample of MP4.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 /// What has to be done to the packets of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,13 @@ pub enum Packing {
     Av1,
 }
 
-/// NAL units of H.265 that are parameter sets: VPS, SPS, PPS (ITU-T H.265 table 7-1).
-const HEVC_PARAMETER_SETS: std::ops::RangeInclusive<u8> = 32..=34;
+/// NAL units of H.264 that are parameter sets: SPS, PPS; and that are of pictures (ITU-T H.264 table 7-1).
+const PARAMETER_SETS: RangeInclusive<u8> = 7..=8;
+const PICTURES: RangeInclusive<u8> = 1..=5;
+
+/// NAL units of H.265 that are parameter sets: VPS, SPS, PPS; and that are of pictures (ITU-T H.265 table 7-1).
+const HEVC_PARAMETER_SETS: RangeInclusive<u8> = 32..=34;
+const HEVC_PICTURES: RangeInclusive<u8> = 0..=31;
 
 /// A temporal delimiter of AV1 (section 5.6): its header, with a size, and the size.
 const TEMPORAL_DELIMITER: [u8; 2] = [0x12, 0];
@@ -27,12 +33,34 @@ impl Packing {
         let sample = match self {
             Self::AsIs => Cow::Borrowed(packet),
             Self::AnnexB => Cow::Owned(with_lengths(packet, |_| true)?),
-            Self::HevcAnnexB => Cow::Owned(with_lengths(packet, |unit| {
-                !HEVC_PARAMETER_SETS.contains(&((unit[0] >> 1) & 0x3F))
-            })?),
+            Self::HevcAnnexB => {
+                Cow::Owned(with_lengths(packet, |unit| !HEVC_PARAMETER_SETS.contains(&self.kind(unit)))?)
+            }
             Self::Av1 => Cow::Borrowed(packet.strip_prefix(&TEMPORAL_DELIMITER).unwrap_or(packet)),
         };
         (!sample.is_empty()).then_some(sample)
+    }
+
+    /// The parameter sets in a packet before its picture, or in what a decoder needs beside the packets; without their start
+    /// codes. None where there are no start codes.
+    pub fn parameter_sets(self, data: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let (data, sets, pictures) = match self {
+            Self::AnnexB => (data, PARAMETER_SETS, PICTURES),
+            Self::HevcAnnexB => (data, HEVC_PARAMETER_SETS, HEVC_PICTURES),
+            Self::AsIs | Self::Av1 => (&data[..0], PARAMETER_SETS, PICTURES),
+        };
+        units(data)
+            .filter(|unit| !unit.is_empty())
+            .take_while(move |unit| !pictures.contains(&self.kind(unit)))
+            .filter(move |unit| sets.contains(&self.kind(unit)))
+    }
+
+    /// The type of a NAL unit, which must not be empty.
+    pub fn kind(self, unit: &[u8]) -> u8 {
+        match self {
+            Self::HevcAnnexB => (unit[0] >> 1) & 0x3F,
+            _ => unit[0] & 0x1F,
+        }
     }
 }
 
@@ -103,6 +131,20 @@ mod tests {
     fn parameter_sets_of_h265_are_in_the_init_segment_only() {
         let packet = b"\0\0\x01\x40\x01v\0\0\x01\x42\x01s\0\0\x01\x44\x01p\0\0\x01\x26\x01k";
         assert_eq!(&*Packing::HevcAnnexB.sample(packet).unwrap(), b"\0\0\0\x03\x26\x01k");
+    }
+
+    #[test]
+    fn parameter_sets_are_those_before_the_picture() {
+        let sets =
+            |packing: Packing, data| packing.parameter_sets(data).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let packet = b"\0\0\0\x01\x09\xF0\0\0\x01\x67s\0\0\0\x01\x68p\0\0\x01\x06e\0\0\x01\x65k\0\0\x01\x68q";
+        assert_eq!(sets(Packing::AnnexB, packet), [b"\x67s", b"\x68p"]);
+        let packet = b"\0\0\x01\x46\x01\0\0\x01\x40\x01v\0\0\x01\x42\x01s\0\0\x01\x44\x01p\0\0\x01\x26\x01k";
+        assert_eq!(sets(Packing::HevcAnnexB, packet), [b"\x40\x01v", b"\x42\x01s", b"\x44\x01p"]);
+        for packing in [Packing::AsIs, Packing::Av1] {
+            assert!(sets(packing, packet).is_empty());
+        }
+        assert!(sets(Packing::AnnexB, b"").is_empty());
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ffmpeg_sys_next::AVCodecID::{AV_CODEC_ID_AV1, AV_CODEC_ID_H264, AV_CODEC_ID_HEVC};
-
 use super::codecs::codecs;
 use super::fragment::{self, Sample};
 use super::header::{Header, header};
@@ -50,30 +48,20 @@ impl Track {
     /// # Errors
     /// The codec has no place in MP4 that browsers know, or the source does not say enough about it.
     pub fn new(input: &Input, resumes_at: Duration) -> Result<Self, Reason> {
-        let codec = input.codec();
-        let parameters = input.extradata();
-        let has_start_codes = parameters.first() != Some(&1);
-        let packing = if codec == AV_CODEC_ID_H264 as u32 {
-            if has_start_codes { Packing::AnnexB } else { Packing::AsIs }
-        } else if codec == AV_CODEC_ID_HEVC as u32 {
-            if has_start_codes { Packing::HevcAnnexB } else { Packing::AsIs }
-        } else if codec == AV_CODEC_ID_AV1 as u32 {
-            Packing::Av1
-        } else {
-            return Err(Reason::NotForMp4(input.codec_name()));
-        };
-        let Header { init, timescale } = header(input, codec == AV_CODEC_ID_HEVC as u32)?;
+        let parameters = input.parameters();
+        let packing = parameters.packing().ok_or_else(|| Reason::NotForMp4(parameters.codec_name()))?;
+        let base = input.time_base();
+        let Header { init, timescale } = header(parameters, base)?;
         let codecs = codecs(&init).ok_or_else(|| Reason::Undescribed("parameters are missing".to_owned()))?;
         let facts = input.facts();
         let usual = Duration::from_secs_f64(1.0 / facts.frames_per_second.unwrap_or(USUAL_FRAMES_PER_SECOND));
-        let base = input.time_base();
         let timeline = if facts.recorded {
             Timeline::of_recording(base, timescale, usual, input.start())
         } else {
             Timeline::of_live(base, timescale, usual, resumes_at)
         };
         let mime_type = format!("video/mp4; codecs=\"{codecs}\"");
-        Ok(Self { mime_type, init, packing, timeline, parameters: parameters.to_vec() })
+        Ok(Self { mime_type, init, packing, timeline, parameters: parameters.extradata().to_vec() })
     }
 
     /// The packet as a fragment with a number of its own. `None`: there is nothing in it to be shown.
