@@ -141,9 +141,11 @@ class SocketLog:
         return f"{self._path} of {connection.peer}{shown_user(request)}"
 
 
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 -- a thread that is not there any more may have held it
-    _lock = threading.Lock()
+def _begin_anew() -> None:
+    """The process forked: what its parent has written, or left out, is not the child's."""
+    global _lock, _kinds
+    # A thread that is not here may have held the lock.
+    _lock, _kinds = threading.Lock(), {}
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+os.register_at_fork(after_in_child=_begin_anew)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from clip import refused_port, short_clip
+from clip import refused_port, run_python, short_clip
 from descriptors import open_descriptors
 from dwebsocket.video import Feed, video_img_base64
 from rtmp import RtmpServer, rtmp_server
@@ -179,3 +179,45 @@ def test_hundreds_of_feeds_leave_no_thread_no_descriptor_and_no_memory(
     grown = psutil.Process().memory_info().rss - memory
     print(f"{grown / 2**20:.1f} MiB more after {FEEDS} feeds")
     assert grown < 24 * 2**20
+
+
+def test_a_forked_child_writes_what_happens_to_its_own_sources() -> None:
+    # Many times, from a parent whose thread is at work and which has written as many lines as it may.
+    done = run_python("""
+        import logging, os, queue, signal, warnings
+        from dwebsocket.video import Feed, VideoError
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        class Lines(logging.Handler):
+            def __init__(self):
+                super().__init__()
+                self.lines = queue.SimpleQueue()
+
+            def emit(self, record):
+                self.lines.put(record.getMessage())
+
+        def line_about(source):
+            try:
+                next(Feed(source).frames())
+            except VideoError:
+                return handler.lines.get(timeout=30)
+
+        handler = Lines()
+        logging.getLogger("dwebsocket.video").addHandler(handler)
+        playing = Feed(os.environ["SAMPLE"]).frames()
+        next(playing)
+        for number in range(10):
+            assert f"/no/{number}.mp4" in line_about(f"/no/{number}.mp4")
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                # The parent's thread may have held its lock.
+                handler.lines = queue.SimpleQueue()
+                print(line_about("/no/child.mp4"), flush=True)
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """)
+    line = "Video source /no/child.mp4 gives no pictures: No such file or directory (os error 2); "
+    line += "it is not opened again\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, line * 20, "")
