@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,55 @@ def test_an_iterable_rests_while_nobody_watches(sockets: Sockets) -> None:
         resting = len(made)
         time.sleep(0.2)
         assert len(made) <= resting + 1
+
+
+class Looks:
+    """A plain feed that counts how often it is found without viewers."""
+
+    def __init__(self, plain: object) -> None:
+        self._plain = plain
+        self.in_vain = 0
+
+    @property
+    def viewers(self) -> int:
+        viewers = self._plain.viewers
+        self.in_vain += viewers == 0
+        return viewers
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._plain, name)
+
+
+def test_an_iterable_that_rests_is_woken_by_a_viewer_and_by_nothing_else(
+    sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def repeat() -> Iterator[bytes]:
+        while not over.is_set():
+            yield jpeg
+
+    jpeg = next(feed().frames())
+    own = Feed.from_frames(repeat(), fps=50, linger_seconds=300)
+    looks = Looks(own._pump._feed)
+    monkeypatch.setattr(own._pump, "_feed", looks)
+    for looked in range(3):
+        ends = sockets.open()
+        with own.watch(ends.websocket):
+            frame(ends.client)
+            assert looks.in_vain == looked
+        _wait_for_a_look(looks, looked)
+        time.sleep(0.3)
+    assert looks.in_vain == 3
+    ends = sockets.open()
+    with own.watch(ends.websocket):
+        frame(ends.client)
+        over.set()
+        state(ends.client, "ended")
+
+
+def _wait_for_a_look(looks: Looks, before: int) -> None:
+    until(lambda: looks.in_vain > before)
 
 
 def test_a_forked_child_opens_its_sources_anew_and_does_not_hang(sockets: Sockets) -> None:

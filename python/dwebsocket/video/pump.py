@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,6 @@ from .worker import Worker
 if TYPE_CHECKING:
     from dwebsocket_video import Feed
 
-_PAUSE_SECONDS = 0.05
-
 
 class Pump(Worker):
     """Takes frames from an iterable while somebody watches."""
@@ -21,10 +20,17 @@ class Pump(Worker):
 
     def __init__(self, feed: Feed, frames: Iterator[Any], fps: float | None, linger_seconds: float) -> None:
         super().__init__()
+        self._somebody_comes = threading.Condition(self._lock)
         self._feed = feed
         self._frames = frames
         self._period = 0.0 if fps is None else 1.0 / fps
         self._linger_seconds = linger_seconds
+
+    def start(self) -> None:
+        """Runs the thread, or wakes it if it rests; to be called by whoever watches from now on."""
+        super().start()
+        with self._somebody_comes:
+            self._somebody_comes.notify()
 
     def _run(self) -> None:
         try:
@@ -54,14 +60,20 @@ class Pump(Worker):
         return True
 
     def _is_wanted(self) -> bool:
-        """Whether anybody watches, or did until a moment ago. False: the thread ends."""
+        """Rests until somebody watches. False: nobody did for long, and the thread ends.
+
+        No wake-up is lost: who comes is among the viewers before they call `start`, which takes the lock. If
+        it does so before the thread looks, the thread sees them; if after, the thread waits already, for it
+        lets go of the lock in no other way.
+        """
         deadline = time.monotonic() + self._linger_seconds
-        while not self._feed.viewers:
-            with self._lock:
-                # Under the lock, so that a viewer who comes now finds the thread running or starts another.
-                if not self._feed.viewers and time.monotonic() >= deadline:
+        with self._somebody_comes:
+            while not self._feed.viewers:
+                rest = deadline - time.monotonic()
+                if rest <= 0:
+                    # Under the lock, so that a viewer who comes now starts another thread.
                     self._running = False
                     self._feed.pause(False)
                     return False
-            time.sleep(_PAUSE_SECONDS)
+                self._somebody_comes.wait(min(rest, threading.TIMEOUT_MAX))
         return True
