@@ -189,12 +189,16 @@ impl<'run> Remux<'run> {
 
     /// Gives a fragment to whoever watches.
     fn send(&mut self, playing: &Playing, fragment: Fragment) {
-        let Fragment { message, is_key, shown_seconds, duration_seconds, .. } = fragment;
+        let Fragment { message, is_key, is_described_anew, shown_seconds, duration_seconds, .. } = fragment;
         let mut inner = self.run.inner.lock();
         inner.shown(shown_seconds);
         inner.control.steps = inner.control.steps.saturating_sub(1);
         drop(inner);
         let room = self.run.room(Form::Mp4);
+        if is_described_anew {
+            // Everybody gets the init segment, also who has followed up to here.
+            room.forget();
+        }
         if is_key {
             let from = playing.target_seconds.unwrap_or(0.0).max(shown_seconds);
             let start = json!({ "mimeType": playing.track.mime_type, "t": from });

@@ -1,13 +1,15 @@
 //! The video of a source as one track of MP4.
 
+use std::mem;
 use std::time::Duration;
 
 use super::codecs::codecs;
 use super::fragment::{self, Sample};
 use super::header::{Header, header};
 use super::input::{Input, Packet};
+use super::parameters::Parameters;
 use super::sample::Packing;
-use super::timeline::Timeline;
+use super::timeline::{TimeBase, Timeline};
 use crate::error::Reason;
 use crate::room::Message;
 
@@ -23,8 +25,12 @@ pub struct Track {
     pub init: Vec<u8>,
     packing: Packing,
     timeline: Timeline,
-    /// Of the codec, as the init segment describes them.
-    parameters: Vec<u8>,
+    /// As the init segment has them.
+    parameters: Parameters,
+    /// Of the source's timestamps.
+    base: TimeBase,
+    /// Whether no fragment was made since the init segment became another.
+    is_described_anew: bool,
 }
 
 /// A fragment, ready to be sent.
@@ -34,6 +40,8 @@ pub struct Fragment {
     pub message: Message,
     /// Whether decoding can begin with it.
     pub is_key: bool,
+    /// Whether the init segment is another than for the fragment before; then decoding begins with it.
+    pub is_described_anew: bool,
     /// When its picture is shown, on the clock of the track.
     pub shown_seconds: f64,
     /// How long.
@@ -48,11 +56,9 @@ impl Track {
     /// # Errors
     /// The codec has no place in MP4 that browsers know, or the source does not say enough about it.
     pub fn new(input: &Input, resumes_at: Duration) -> Result<Self, Reason> {
-        let parameters = input.parameters();
+        let (parameters, base) = (input.parameters().copy()?, input.time_base());
         let packing = parameters.packing().ok_or_else(|| Reason::NotForMp4(parameters.codec_name()))?;
-        let base = input.time_base();
-        let Header { init, timescale } = header(parameters, base)?;
-        let codecs = codecs(&init).ok_or_else(|| Reason::Undescribed("parameters are missing".to_owned()))?;
+        let Described { mime_type, header: Header { init, timescale } } = described(&parameters, base)?;
         let facts = input.facts();
         let usual = Duration::from_secs_f64(1.0 / facts.frames_per_second.unwrap_or(USUAL_FRAMES_PER_SECOND));
         let timeline = if facts.recorded {
@@ -60,17 +66,21 @@ impl Track {
         } else {
             Timeline::of_live(base, timescale, usual, resumes_at)
         };
-        let mime_type = format!("video/mp4; codecs=\"{codecs}\"");
-        Ok(Self { mime_type, init, packing, timeline, parameters: parameters.extradata().to_vec() })
+        Ok(Self { mime_type, init, packing, timeline, parameters, base, is_described_anew: false })
     }
 
-    /// The packet as a fragment with a number of its own. `None`: there is nothing in it to be shown.
+    /// The packet as a fragment with a number of its own. `None`: there is nothing in it to be shown. A key frame that brings
+    /// other parameter sets makes the init segment another.
     ///
     /// # Errors
-    /// The source changed the parameters of its codec.
+    /// The source changed what it says of its video beside the packets, or says too little of it.
     pub fn fragment(&mut self, packet: &Packet<'_>, number: u32) -> Result<Option<Fragment>, Reason> {
-        if packet.parameters.is_some_and(|parameters| parameters != self.parameters) {
+        if packet.parameters.is_some_and(|parameters| parameters != self.parameters.extradata()) {
             return Err(Reason::Changed);
+        }
+        if packet.is_key && self.parameters.learn(packet.data)? {
+            let Described { mime_type, header } = described(&self.parameters, self.base)?;
+            (self.mime_type, self.init, self.is_described_anew) = (mime_type, header.init, true);
         }
         let place = self.timeline.place(packet.stamps);
         let Some(data) = self.packing.sample(packet.data) else { return Ok(None) };
@@ -86,6 +96,7 @@ impl Track {
         Ok(appended.map(|()| Fragment {
             message,
             is_key: packet.is_key,
+            is_described_anew: mem::take(&mut self.is_described_anew),
             shown_seconds: place.shown_seconds,
             duration_seconds: self.timeline.duration_seconds(&place),
             due_seconds: place.due_seconds,
@@ -96,4 +107,17 @@ impl Track {
     pub fn restart(&mut self) {
         self.timeline.restart();
     }
+}
+
+/// A video in the words of MP4.
+struct Described {
+    mime_type: String,
+    header: Header,
+}
+
+fn described(parameters: &Parameters, base: TimeBase) -> Result<Described, Reason> {
+    let header = header(parameters, base)?;
+    let codecs =
+        codecs(&header.init).ok_or_else(|| Reason::Undescribed("parameters are missing".to_owned()))?;
+    Ok(Described { mime_type: format!("video/mp4; codecs=\"{codecs}\""), header })
 }
