@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# pytest.sh [--without-alone] PYTHON [PYTEST_ARGUMENT…]: runs the tests in as many processes as there are processors (at
-# most four), and then, unless they are not wanted, one after the other those marked alone. Either may find nothing.
+# pytest.sh [--without-alone] PYTHON [PYTEST_ARGUMENT…]: runs the tests in two processes for each processor, since they wait
+# for a good part of their time, but in no more than four, and then, unless they are not wanted, one after the other those
+# marked alone. Either may find nothing.
 set -euo pipefail
 alone=yes
 if [ "$1" = --without-alone ]; then
@@ -21,7 +22,8 @@ run() {
     esac
 }
 
-run --alone=without -n logical --maxprocesses 4 --dist loadgroup "$@"
+processes=$("$python" -c 'import os; print(min(4, 2 * (os.cpu_count() or 1)))')
+run --alone=without -n "$processes" --dist loadgroup "$@"
 if [ "$alone" ]; then
     run --alone=only "$@"
 else
