@@ -18,14 +18,13 @@ from peers import machine
 from . import plot, verdict
 from .clients import cast
 from .server import COMMANDS, SITE, NotStarted, Server, serve, wrong_lines
+from .sockets import PATIENCE_SECONDS
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "target" / "soak"
 PROGRESS_SECONDS = 10
 SETTLE_SECONDS = 120.0
 """How long clients may take to finish what they have begun."""
-PATIENCE_SECONDS = 40.0
-"""How long a server may take to notice that they have gone: longer than any of its timeouts."""
 
 
 def arguments() -> argparse.Namespace:
@@ -34,6 +33,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--sockets", type=int, default=100)
     parser.add_argument("--server", choices=sorted(COMMANDS), default="gunicorn")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help="seconds until what does not come counts as lost (%(default)s); to notice that the clients have "
+        "gone the server may take twice as long, which is longer than any of its timeouts",
+    )
     parser.add_argument("--site", type=Path, default=SITE, help="the folder of the project that is served")
     parser.add_argument("--folder", type=Path, default=TARGET, help="for soak.json, soak.svg and server.log")
     parser.add_argument(
@@ -101,6 +107,7 @@ def main() -> int:
 def soak(asked: argparse.Namespace, server: Server) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Lets the clients loose, samples each second, and ends everything in order."""
     command = [sys.executable, "-m", "soak.clients", str(server.port), "--sockets", str(asked.sockets)]
+    command += ["--patience", str(asked.patience)]
     with subprocess.Popen(  # noqa: S603 - made of numbers
         command,
         cwd=HERE.parent,
@@ -118,7 +125,7 @@ def soak(asked: argparse.Namespace, server: Server) -> tuple[list[dict[str, Any]
             clients.stdin.close()
             clients_status = clients.wait(SETTLE_SECONDS)
             books.join()
-            left = descriptors_left(server, before)
+            left = descriptors_left(server, before, 2 * asked.patience)
             status = server.stop()
         finally:
             clients.kill()
@@ -136,9 +143,12 @@ def soak(asked: argparse.Namespace, server: Server) -> tuple[list[dict[str, Any]
     return samples, final
 
 
-def descriptors_left(server: Server, before: int) -> int:
-    """How many descriptors more than before the server has, once it has noticed that everybody has gone."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def descriptors_left(server: Server, before: int, patience: float) -> int:
+    """How many descriptors more than before the server has, once it has noticed that everybody has gone.
+
+    It is given ``patience`` seconds for that.
+    """
+    deadline = time.monotonic() + patience
     try:
         while (left := server.usage().descriptors - before) > 0 and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -1,7 +1,7 @@
 """The clients, in a process of their own: `python -m soak.clients PORT --sockets N`.
 
 Standard output gets a line of JSON each second. The end of standard input ends the soak: each client finishes
-what it has begun, and what has been sent and does not come in 20 seconds is lost.
+what it has begun, and what has been sent and does not come in ``--patience`` seconds is lost.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 from .hostility import browse, drink, talk_nonsense
 from .roles import World, echo, vanish
 from .rooms import MEMBERS, Room, listen, speak, stall
+from .sockets import PATIENCE_SECONDS
 from .tally import Tally
 
 SHARES: Final = {"room": 0.30, "vanish": 0.08, "crowd": 0.06, "garbage": 0.04, "flood": 0.01}
@@ -65,9 +66,9 @@ async def report(tally: Tally) -> None:
         print(json.dumps(tally.take()), flush=True)
 
 
-async def play(port: int, sockets: int) -> None:
+async def play(port: int, sockets: int, patience: float) -> None:
     """The whole soak."""
-    world = World(port, Tally())
+    world = World(port, Tally(), patience)
     input_ended = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(input_ended), sys.stdin
@@ -85,5 +86,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("port", type=int)
     parser.add_argument("--sockets", type=int, default=100)
+    parser.add_argument("--patience", type=float, default=PATIENCE_SECONDS)
     options = parser.parse_args()
-    asyncio.run(play(options.port, options.sockets))
+    asyncio.run(play(options.port, options.sockets, options.patience))

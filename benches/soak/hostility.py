@@ -12,7 +12,7 @@ from typing import Final
 from wire import ASKING, CLOSE, KEY_FIELD, LOCAL, PING, TEXT, UPGRADE, frame
 
 from .roles import SLOW_CODES, World, again_and_again
-from .sockets import FIN, HOST, PATIENCE, Closed, opened
+from .sockets import FIN, HOST, Closed
 
 Garbage = Callable[[random.Random], bytes]
 
@@ -65,7 +65,7 @@ async def talk_nonsense(world: World, client: int) -> None:
 
 async def bad_frame(world: World, data: bytes, code: int) -> None:
     """Sends what is no frame, for which the socket has to be closed with a code."""
-    async with opened(world.tally, world.port, "/echo/") as socket:
+    async with world.opened("/echo/") as socket:
         socket.write(data)
         try:
             message = await socket.message()
@@ -81,7 +81,7 @@ async def bad_request(world: World, data: bytes, status: int) -> None:
     reader, writer = await asyncio.open_connection(HOST, world.port)
     try:
         writer.write(data)
-        line = await asyncio.wait_for(reader.readline(), PATIENCE)
+        line = await asyncio.wait_for(reader.readline(), world.patience)
     finally:
         writer.transport.abort()
     if not line.startswith(b"HTTP/1.1 %d " % status):
@@ -97,11 +97,11 @@ async def noise(world: World) -> None:
             writer.write(data + b"\r\n\r\n")
             # The server may reset, as it leaves a part of this unread.
             with contextlib.suppress(ConnectionError):
-                await asyncio.wait_for(reader.read(), PATIENCE)
+                await asyncio.wait_for(reader.read(), world.patience)
         finally:
             writer.transport.abort()
         return
-    async with opened(world.tally, world.port, "/length/") as socket:
+    async with world.opened("/length/") as socket:
         # A frame may have begun that never ends; then this client goes away in the middle of it.
         socket.write(data)
         await world.pause()
@@ -116,7 +116,7 @@ async def drink(world: World, client: int) -> None:
     pieces = 200
 
     async def once() -> None:
-        async with opened(world.tally, world.port, "/flood/") as socket:
+        async with world.opened("/flood/") as socket:
             began = time.monotonic()
             socket.stall(True)
             socket.send(b"%d" % pieces)
@@ -151,9 +151,9 @@ async def browse(world: World, client: int) -> None:
             for number in range(world.random.randrange(1, 100)):
                 target = b"/hello/?number=%d-%d" % (client, number)
                 writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), world.patience)
                 body = b"hello %d-%d" % (client, number)
-                found = await asyncio.wait_for(reader.readexactly(len(body)), PATIENCE)
+                found = await asyncio.wait_for(reader.readexactly(len(body)), world.patience)
                 if not head.startswith(b"HTTP/1.1 200 ") or found != body:
                     raise ConnectionError(f"{target!r} was answered with {head!r} {found!r}")
                 world.tally.counts["requests"] += 1

@@ -6,10 +6,11 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
-from .sockets import PATIENCE, Closed, Socket, opened
+from .sockets import PATIENCE_SECONDS, Closed, Socket, opened
 from .tally import Tally
 
 PAUSE_SECONDS: Final = 0.5
@@ -27,14 +28,20 @@ class World:
     Attributes:
         port: where the server listens.
         tally: the books.
+        patience: seconds until what does not come counts as lost.
         over: the soak ends.
         random: decides who does what when.
     """
 
     port: int
     tally: Tally
+    patience: float = PATIENCE_SECONDS
     over: asyncio.Event = field(default_factory=asyncio.Event)
     random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - no secret
+
+    def opened(self, path: str) -> AbstractAsyncContextManager[Socket]:
+        """An open WebSocket; see ``sockets.opened``."""
+        return opened(self.tally, self.port, path, self.patience)
 
     async def rest(self, seconds: float) -> bool:
         """Waits so long, or to the end of the soak; whether it goes on."""
@@ -118,7 +125,7 @@ async def echo(world: World, client: int) -> None:
     """Sends a message now and then, whether the one before was answered or not."""
 
     async def once() -> None:
-        async with opened(world.tally, world.port, "/echo/") as socket:
+        async with world.opened("/echo/") as socket:
             talk = Talk(world, client, socket)
             listening = asyncio.create_task(talk.listen())
             leaves = world.life()
@@ -130,7 +137,7 @@ async def echo(world: World, client: int) -> None:
                     world.tally.late(time.perf_counter() - due)
                     talk.say()
                 talk.say_last()
-                await asyncio.wait_for(listening, PATIENCE)
+                await asyncio.wait_for(listening, world.patience)
             finally:
                 listening.cancel()
                 if missing := len(talk.sent) - talk.answered:
@@ -149,7 +156,7 @@ async def vanish(world: World, client: int) -> None:
     """Opens a socket, says something, and is gone: by RST or FIN, within a frame or behind one."""
 
     async def once() -> None:
-        async with opened(world.tally, world.port, "/echo/") as socket:
+        async with world.opened("/echo/") as socket:
             talk = Talk(world, client, socket)
             talk.say_last()
             await talk.listen()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .roles import PAUSE_SECONDS, SLOW_CODES, World, again_and_again
-from .sockets import CLOSE_1000, PATIENCE, Closed, Socket, opened
+from .sockets import CLOSE_1000, Closed, Socket
 
 MEMBERS: Final = 25
 """Of a room."""
@@ -108,7 +108,7 @@ async def speak(world: World, room: Room) -> None:
     """Speaks in a room, and hears itself."""
 
     async def once() -> None:
-        async with opened(world.tally, world.port, room.path) as socket:
+        async with world.opened(room.path) as socket:
             await _stay(world, room, socket, speaks=True)
 
     await again_and_again(world, f"speaker of room {room.number}", once)
@@ -118,7 +118,7 @@ async def listen(world: World, room: Room) -> None:
     """Comes into a room, hears everything, leaves, and comes back."""
 
     async def once() -> None:
-        async with opened(world.tally, world.port, room.path) as socket:
+        async with world.opened(room.path) as socket:
             await _stay(world, room, socket, speaks=False)
 
     await again_and_again(world, f"member of room {room.number}", once)
@@ -138,14 +138,14 @@ async def _stay(world: World, room: Room, socket: Socket, speaks: bool) -> None:
             if not goes_on:
                 break
         seat.leave()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + world.patience
         while seat.missing > 0 and not hearing.done() and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         if seat.missing > 0:
             world.tally.lose(seat.missing, f"room {room.number}: {seat.missing} messages are lost")
         # What is said meanwhile comes before the server's Close.
         socket.write(CLOSE_1000)
-        await asyncio.wait_for(hearing, PATIENCE)
+        await asyncio.wait_for(hearing, world.patience)
     except Closed as closed:
         if closed.code != 1000:
             raise
@@ -158,7 +158,7 @@ async def stall(world: World, room: Room) -> None:
     """Comes into a room and stops reading, until it is closed as slow or reads on."""
 
     async def once() -> None:
-        async with opened(world.tally, world.port, room.path) as socket:
+        async with world.opened(room.path) as socket:
             seat = Seat(world, room, socket)
             await seat.arrive()
             socket.stall(True)
@@ -166,7 +166,7 @@ async def stall(world: World, room: Room) -> None:
             socket.stall(False)
             seat.leave()
             try:
-                await asyncio.wait_for(seat.catch_up(), PATIENCE)
+                await asyncio.wait_for(seat.catch_up(), world.patience)
             except Closed as closed:
                 if closed.code not in SLOW_CODES:
                     raise

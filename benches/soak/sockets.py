@@ -18,8 +18,8 @@ from .tally import Tally
 HOST: Final = "127.0.0.1"
 FIN: Final = 0x80
 CLOSE_1000: Final = frame(FIN | CLOSE, b"\x03\xe8")
-PATIENCE: Final = 20.0
-"""Seconds until what does not come counts as lost: more than any limit of the server."""
+PATIENCE_SECONDS: Final = 20.0
+"""Until what does not come counts as lost: more than any limit of the server. A run may have another."""
 
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: closing resets the connection."""
@@ -40,8 +40,9 @@ class Closed(Exception):
 class Socket:
     """A WebSocket whose Pings are answered as long as somebody reads."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, patience: float) -> None:
         self._client = client
+        self._patience = patience
 
     def send(self, payload: bytes) -> None:
         """Sends a text message."""
@@ -61,7 +62,7 @@ class Socket:
         """
         while True:
             try:
-                opcode, payload = await asyncio.wait_for(self._client.receive(), PATIENCE)
+                opcode, payload = await asyncio.wait_for(self._client.receive(), self._patience)
             except EOFError:
                 raise ConnectionError("the connection has ended without a Close") from None
             if opcode in (TEXT, BINARY):
@@ -108,17 +109,23 @@ class Socket:
 
 
 @contextlib.asynccontextmanager
-async def opened(tally: Tally, port: int, path: str) -> AsyncIterator[Socket]:
+async def opened(tally: Tally, port: int, path: str, patience: float) -> AsyncIterator[Socket]:
     """An open WebSocket, which is aborted at the end, if it has not been closed.
+
+    Args:
+        tally: where it is counted.
+        port: where the server listens.
+        path: of the view.
+        patience: seconds that the server may take for an answer.
 
     Raises:
         ConnectionError: the server does not take it.
         TimeoutError: the server does not answer.
     """
-    client = await asyncio.wait_for(Client.open(HOST, port, path), PATIENCE)
+    client = await asyncio.wait_for(Client.open(HOST, port, path), patience)
     tally.open += 1
     tally.counts["opened"] += 1
-    made = Socket(client)
+    made = Socket(client, patience)
     try:
         yield made
     finally:

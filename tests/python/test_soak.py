@@ -182,9 +182,12 @@ def test_everybody_has_a_part() -> None:
         cast(5)
 
 
-def soak(folder: Path, site: Path = SITE, server: str = "gunicorn", seconds: int = 6) -> tuple[int, Any, str]:
+def soak(
+    folder: Path, site: Path = SITE, server: str = "gunicorn", seconds: int = 6, patience: int = 20
+) -> tuple[int, Any, str]:
     """A short run with twenty sockets: its status, what it has written, and what it has printed."""
     command = [sys.executable, "-m", "soak", "--minutes", str(seconds / 60), "--sockets", "20"]
+    command += ["--patience", str(patience)]
     done = subprocess.run(
         [*command, "--server", server, "--site", str(site), "--folder", str(folder)],
         cwd=BENCHES,
@@ -265,7 +268,8 @@ def test_a_server_that_is_wrong_is_found_out(tmp_path: Path, what: str) -> None:
     source = views.read_text()
     assert source.count(right) == 1 or what.startswith("an echo")
     views.write_text(source.replace(right, wrong, 1))
-    status, found, output = soak(tmp_path / "run", site)
+    # What is wrong is not to be waited for as long as on a busy machine what is right.
+    status, found, output = soak(tmp_path / "run", site, patience=5)
     assert status == 1, output
     assert found["failures"]
     assert re.search(told, output), output
