@@ -108,7 +108,7 @@ test-rust: ## Rust tests of the core and of video, without Python
 test-loom: ## Model checks of the mailbox and the turnstile
 	@scripts/need-cargo.sh
 	@echo "==> Loom models"
-	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --release --test loom $(ARGS)
+	@RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --profile loom --test loom $(ARGS)
 
 test-bench: ## Tests of the load that peers are compared with
 	@scripts/need-cargo.sh

@@ -1,6 +1,6 @@
 //! Models of the mailbox and the turnstile under every interleaving of its threads:
 //!
-//!     RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --test loom
+//!     RUSTFLAGS="--cfg loom" cargo test --no-default-features --profile loom --test loom
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
