@@ -94,7 +94,7 @@ packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
 	    libapache2-mod-wsgi-py3 systemd postgresql
 
-TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom test-bench bench-instructions test-python hostile conformance test-matrix
+TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom test-bench bench-instructions test-python hostile conformance+test-matrix
 
 test: ## Set up what the tests need and run them all
 	@scripts/steps.sh "$(MAKE)" build $(TEST_STEPS)

@@ -117,7 +117,7 @@ PYTHONPATH=$PWD/$oldest_gunicorn $pytest .venv/bin/python -q -m "not slow" -p no
 # The contract goes to every server on the oldest Django here, and on the newest supported one in the main environment,
 # where the rest about other servers is tried.
 our_server=()
-for file in tests/python/test_{adoption*,bench_peers,bench_video,deploy,gunicorn*,hostile_suite,nginx,origin_servers,soak,unsupported_servers,uwsgi}.py; do
+for file in tests/python/test_{adoption*,bench_peers,bench_video,deploy,gunicorn*,hostile_suite,nginx,origin_servers,soak,steps,unsupported_servers,uwsgi}.py; do
     our_server+=(--ignore "$file")
 done
 run 3.11 3.2 "${old[@]}" "${contract_files[@]}"
