@@ -58,6 +58,13 @@ def open_socket(running: Gunicorn, served: Served, **options: Any) -> SecureSock
     return client
 
 
+def echoes(running: Gunicorn, served: Served, message: bytes = b"hello", **options: Any) -> None:
+    """A new socket echoes; its client goes away then, since a server that ends would wait for its Close."""
+    client = open_socket(running, served, **options)
+    client.echoes(message)
+    client.close()
+
+
 def quiet(running: Gunicorn) -> list[str]:
     """Ends the server in order; gives what it had logged beyond what gunicorn says when all is well."""
     usual = r"Starting gunicorn|Listening at|Using worker|Booting worker|Handling signal|Worker exiting"
@@ -101,7 +108,7 @@ def test_a_session_is_taken_up_again(secure: Start, served: Served) -> None:
 
 def test_big_messages_and_bodies_go_both_ways(secure: Start, served: Served) -> None:
     running = secure()
-    open_socket(running, served).echoes(b"0123456789abcdef" * (MEBIBYTE // 2))
+    echoes(running, served, b"0123456789abcdef" * (MEBIBYTE // 2))
     body = bytes(range(256)) * (16 << 10)
     request = b"POST /mirror/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     # From another thread, since the answer comes while the request is still on its way.
@@ -125,7 +132,7 @@ def test_a_reload_shows_the_new_certificate_to_those_who_connect_then(secure: St
     assert client.end() == 1012
     running.wait_for_workers(2)
     until(lambda: served.shows(running) == after)
-    open_socket(running, served).echoes(b"hello")
+    echoes(running, served)
 
 
 def test_a_bad_certificate_at_a_reload_is_told_and_the_one_before_stays(
@@ -141,7 +148,7 @@ def test_a_bad_certificate_at_a_reload_is_told_and_the_one_before_stays(
     assert line.endswith("The one before it stays in use until the next reload.")
     running.wait_for_end_of(running.wait_for_workers(2)[0])
     assert served.shows(running) == before
-    open_socket(running, served).echoes(b"hello")
+    echoes(running, served)
     after = served.renew()
     running.signal(signal.SIGHUP)
     running.wait_for_workers(3)
@@ -175,7 +182,7 @@ def test_a_client_that_does_not_end_its_handshake_is_cut_off_and_named(
     assert "WEBSOCKET_HEADER_TIMEOUT_SECONDS sets the time" in line
     # The one that said nothing is not told of.
     assert " times " not in line
-    open_socket(running, served).echoes(b"hello")
+    echoes(running, served)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +205,7 @@ def test_what_is_no_client_hello_is_closed_without_a_line_in_the_log(
         answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
     # An alert (RFC 8446 section 6) or nothing, and no HTTP.
     assert re.fullmatch(rb"(\x15\x03.\x00\x02..)?", answer, re.DOTALL), answer
-    open_socket(running, served).echoes(b"hello")
+    echoes(running, served)
     if level == "debug":
         running.stderr.wait_for(r"closed before its first request \(last from 127\.0\.0\.1, .+\): the client")
     else:
@@ -216,7 +223,7 @@ def test_clients_that_vanish_leave_no_line_in_the_log(secure: Start, served: Ser
     # One that does not trust the server.
     with running.tcp() as plain, pytest.raises(ssl.SSLCertVerificationError):
         ssl.create_default_context().wrap_socket(plain, server_hostname=HOST)
-    open_socket(running, served).echoes(b"hello")
+    echoes(running, served)
     assert quiet(running) == []
 
 
@@ -266,7 +273,7 @@ def test_a_client_shows_a_certificate_where_it_has_to(secure: Start, served: Ser
     running = secure("--ca-certs", str(clients.file), "--cert-reqs", "2")
     known = served.authority.client(*identity)
     assert served.get(running, "/seen/", known).startswith(b"HTTP/1.1 200 ")
-    open_socket(running, served, context=known).echoes(b"hello")
+    echoes(running, served, context=known)
     # In TLS 1.3 the client learns it with the first bytes it reads.
     with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
         served.get(running, "/seen/")
