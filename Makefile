@@ -92,9 +92,10 @@ original: target/original/venv/.ready
 
 packages-test:
 	@scripts/packages.sh "the tests" chromium nginx-light libnginx-mod-rtmp ffmpeg openssl apache2-bin \
-	    libapache2-mod-wsgi-py3 systemd postgresql
+	    libapache2-mod-wsgi-py3 systemd postgresql valgrind
 
-TEST_STEPS := packages-test uwsgi node original test-rust valgrind test-loom test-bench bench-instructions test-python hostile conformance+test-matrix
+# A plus stands between two that run side by side.
+TEST_STEPS := packages-test uwsgi node original test-rust valgrind+bench-instructions test-loom test-bench test-python hostile conformance+test-matrix
 
 test: ## Set up what the tests need and run them all
 	@scripts/steps.sh "$(MAKE)" build $(TEST_STEPS)
