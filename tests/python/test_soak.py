@@ -257,9 +257,9 @@ WRONG = {
 }
 
 
-@pytest.mark.alone
+# Each in a group of its own, since they wait most of their time; a busy machine finds what is wrong as well.
 @pytest.mark.slow
-@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("what", [pytest.param(what, marks=pytest.mark.xdist_group(what)) for what in WRONG])
 def test_a_server_that_is_wrong_is_found_out(tmp_path: Path, what: str) -> None:
     right, wrong, told = WRONG[what]
     site = tmp_path / "site"
