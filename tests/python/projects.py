@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -174,14 +176,28 @@ class Running:
         self.stderr.join()
 
 
+@functools.cache
+def started_project() -> dict[str, tuple[bytes, int]]:
+    """What `startproject` makes, once for all tests of a process: content and mode of each file."""
+    environ = {key: value for key, value in os.environ.items() if key != "DJANGO_SETTINGS_MODULE"}
+    with tempfile.TemporaryDirectory(prefix="dwebsocket-project-") as folder:
+        command = [sys.executable, "-m", "django", "startproject", "project", folder]
+        subprocess.run(command, env=environ, check=True, timeout=60)
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode) for path in files}
+
+
 class Project:
     """A project as `startproject` leaves it, with our app first in INSTALLED_APPS."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._stack = ExitStack()
-        folder.mkdir()
-        self._django("startproject", "project", str(folder))
+        for name, (content, mode) in started_project().items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            path.chmod(mode)
         self.settings('INSTALLED_APPS = ["dwebsocket", *INSTALLED_APPS]')
 
     def settings(self, source: str) -> None:
@@ -249,11 +265,6 @@ class Project:
 
     def close(self) -> None:
         self._stack.close()
-
-    def _django(self, *arguments: str) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "django", *arguments], env=self._environ(), check=True, timeout=60
-        )
 
     def _environ(self) -> dict[str, str]:
         ours = {"DJANGO_SETTINGS_MODULE", "RUN_MAIN"}
