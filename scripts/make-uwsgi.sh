@@ -8,4 +8,4 @@ headers=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("i
 [ -e "$headers/Python.h" ] || scripts/packages.sh "building uWSGI" python3-dev
 echo "==> Building uWSGI for the tests (half a minute)"
 # Not a wheel that pip has kept: it may be linked with another Python of the same version.
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --group uwsgi
+.venv/bin/python -m pip --python "$folder/bin/python" install --quiet --disable-pip-version-check --no-cache-dir --group uwsgi

@@ -30,6 +30,11 @@ find_python() {
 with_uwsgi=" 3.11-3.2 "
 if [ "${1:-}" = contract ]; then with_uwsgi+="3.11-4.2 3.13-6.1 "; fi
 
+# The pip of the main environment installs into all of them.
+pip_in() {
+    .venv/bin/python -m pip --python "$1/bin/python" install --quiet --disable-pip-version-check "${@:2}"
+}
+
 folder_of() {
     echo "target/matrix/python$1-django$2"
 }
@@ -42,16 +47,15 @@ install() {
     folder=$(folder_of "$version" "$django")
     if [ ! "$folder/.installed" -nt pyproject.toml ]; then
         rm -rf "$folder"
-        "$python" -m venv "$folder"
         # Where a caller looks at the status, the shell does not leave a function at the first error by itself.
-        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' || return
-        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --group test "Django~=$django.0" || return
+        "$python" -m venv --without-pip "$folder" || return
+        pip_in "$folder" --group test "Django~=$django.0" || return
         touch "$folder/.installed"
     fi
     if [[ $with_uwsgi == *" $version-$django "* && ! -x $folder/bin/uwsgi ]]; then
         scripts/make-uwsgi.sh "$folder" || return
     fi
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$wheel" || return
+    pip_in "$folder" --force-reinstall --no-deps "$wheel" || return
 }
 
 # install_all PYTHON-DJANGO…: all of them at once, since an installation waits for the network most of its time.
