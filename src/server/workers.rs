@@ -9,7 +9,7 @@
 //! waits for something, the next has its turn.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -43,9 +43,16 @@ struct Shared {
     identity: u64,
 }
 
+/// So many handshakes a thread runs before it makes way for a new one. What the deepest call of its views has touched of
+/// its stack stays with a thread, and so does what malloc keeps at hand for it, some pieces of each size: with hundreds of
+/// threads that serve sockets for days this comes to more than the sockets take.
+const MOST_HANDSHAKES: u32 = 16;
+
 thread_local! {
     /// The seat of this thread, kept between two takes.
     static SEAT: RefCell<Option<(u64, Arc<Seat>)>> = const { RefCell::new(None) };
+    /// How many handshakes this thread has run.
+    static HANDSHAKES: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Workers {
@@ -69,8 +76,9 @@ impl Workers {
         })
     }
 
-    /// Waits for work. `None`: idle longer than `thread_linger` while another thread waits too, or stopping; the
-    /// calling thread ends then. Between two calls the thread runs the job it got and drops its [`Slot`].
+    /// Waits for work. `None`: idle longer than `thread_linger`, or done with its share of handshakes, while another thread waits
+    /// too, or stopping; the calling thread ends then. Between two calls the thread runs the job it got and drops its
+    /// [`Slot`].
     pub fn take(&self) -> Option<Job> {
         let (seat, newcomer) = self.sit_down();
         let mut places = self.shared.places.lock();
@@ -84,11 +92,15 @@ impl Workers {
         if let Some((exchange, kind)) = places.next() {
             let spawn = places.wants_thread();
             drop(places);
-            return Some(self.shared.job(exchange, kind, spawn, None));
+            return Some(self.shared.job(exchange, kind, spawn, None).counted());
+        }
+        if HANDSHAKES.get() >= MOST_HANDSHAKES && places.idle.len() + places.starting > 0 {
+            drop(places);
+            return Self::stand_up(None);
         }
         places.idle.push(Arc::clone(&seat));
         drop(places);
-        Self::stand_up(self.wait(&seat))
+        Self::stand_up(self.wait(&seat).map(Job::counted))
     }
 
     /// Takes work that is there. Never waits. Only for a thread that got a job before.
@@ -97,7 +109,7 @@ impl Workers {
         let (exchange, kind) = places.next()?;
         let spawn = places.wants_thread();
         drop(places);
-        Some(self.shared.job(exchange, kind, spawn, None))
+        Some(self.shared.job(exchange, kind, spawn, None).counted())
     }
 
     fn wait(&self, seat: &Arc<Seat>) -> Option<Job> {
@@ -282,6 +294,16 @@ pub struct Job {
     /// There if the taker was woken for it; to be dropped when the taker is about to run the exchange and has nothing to
     /// wait for before that.
     pub turn: Option<Turn>,
+}
+
+impl Job {
+    /// The calling thread is about to run it.
+    fn counted(mut self) -> Self {
+        if *self.slot.kind.get_mut() == Kind::Handshake as u8 {
+            HANDSHAKES.set(HANDSHAKES.get() + 1);
+        }
+        self
+    }
 }
 
 /// The turn of one thread to come; dropping it wakes the next one, if there is work for it.

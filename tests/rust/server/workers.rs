@@ -1,8 +1,9 @@
 //! Threads and places: what runs, what waits, what is refused, and when a thread is started.
 
 use std::{
-    sync::mpsc::Receiver,
-    thread,
+    collections::HashMap,
+    sync::{Arc, mpsc::Receiver},
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use dwebsocket::{
     config::ServerConfig,
     server::{Job, ThreadCounts},
 };
+use parking_lot::Mutex;
 
 use super::{
     client::Client,
@@ -324,6 +326,26 @@ fn one_thread_serves_a_thousand_requests_of_one_client() {
         // One served, the other was started to wait meanwhile. A client that does not wait for both to be back
         // may be served by a third.
         until_equal(&ThreadCounts { idle: 2, ..Default::default() }, || site.workers.counts());
+    }
+}
+
+#[test]
+fn thread_makes_way_for_another_after_many_handshakes() {
+    for (request, most) in [(HANDSHAKE, 16), (GET, 200)] {
+        let threads: Arc<Mutex<HashMap<ThreadId, usize>>> = Arc::default();
+        let site = Site::serving(ServerConfig::default(), {
+            let threads = Arc::clone(&threads);
+            move |exchange, _| {
+                *threads.lock().entry(thread::current().id()).or_default() += 1;
+                answer(exchange, "no socket");
+            }
+        });
+        for _ in 0..200 {
+            assert_eq!(ask(&site, request).receive().body, "no socket");
+        }
+        let threads = threads.lock();
+        assert_eq!(threads.values().sum::<usize>(), 200);
+        assert!(threads.values().all(|count| *count <= most), "{threads:?}");
     }
 }
 
