@@ -16,7 +16,7 @@ from dwebsocket.video import Feed, VideoError
 from rtmp import SAMPLE
 from serving import PATIENCE
 from sockets import Sockets, until
-from watching import feed, frame, jpeg_of, message, threads
+from watching import feed, frame, jpeg_of, message, state, threads
 
 pytest.importorskip("dwebsocket_video", reason="dwebsocket-rs-video is not built here", exc_type=ImportError)
 
