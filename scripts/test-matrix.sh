@@ -15,6 +15,12 @@ echo "==> Building the wheel"
 rm -rf target/wheels
 .venv/bin/maturin build --release --quiet --out target/wheels
 wheel=$(echo target/wheels/dwebsocket_rs-*.whl)
+video_wheel=
+# Not made to carry the libraries that it is linked with: it is built where it is used.
+if pkg-config --exists opencv4 libturbojpeg libavformat; then
+    .venv/bin/maturin build --release --quiet --compatibility off --manifest-path video/Cargo.toml --out target/wheels
+    video_wheel=$(echo target/wheels/dwebsocket_rs_video-*.whl)
+fi
 
 find_python() {
     local version=$1 candidate
@@ -34,6 +40,9 @@ if [ "${1:-}" = contract ]; then with_uwsgi+="3.11-4.2 3.13-6.1 "; fi
 pip_in() {
     .venv/bin/python -m pip --python "$1/bin/python" install --quiet --disable-pip-version-check "${@:2}"
 }
+
+# The environment in which video is tried: the others show that nobody needs it.
+with_video=" 3.12-5.2 "
 
 folder_of() {
     echo "target/matrix/python$1-django$2"
@@ -56,6 +65,9 @@ install() {
         scripts/make-uwsgi.sh "$folder" || return
     fi
     pip_in "$folder" --force-reinstall --no-deps "$wheel" || return
+    if [[ $with_video == *" $version-$django "* && -n $video_wheel ]]; then
+        pip_in "$folder" --force-reinstall --no-deps "$video_wheel" || return
+    fi
 }
 
 # install_all PYTHON-DJANGO…: all of them at once, since an installation waits for the network most of its time.
@@ -126,6 +138,6 @@ for file in tests/python/test_{adoption*,bench_peers,bench_video,deploy,gunicorn
 done
 run 3.11 3.2 "${old[@]}" "${contract_files[@]}"
 run 3.11 4.2 --ignore tests/python/contract "${our_server[@]}"
-run 3.12 5.2 "${promised_files[@]}" tests/python/test_{runserver,server,stress}*.py
+run 3.12 5.2 "${promised_files[@]}" tests/python/test_{runserver,server,stress}*.py tests/python/test_video{,_core,_feed,_frames}.py
 run 3.13 5.2 --ignore tests/python/contract "${our_server[@]}"
 run 3.13 6.1 "${promised_files[@]}"
