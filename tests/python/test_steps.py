@@ -36,7 +36,8 @@ def start(tmp_path: Path) -> Start:
         make.write_text(MAKE % script)
         make.chmod(0o755)
         return subprocess.Popen(
-            [STEPS, make, *steps],
+            # What is ignored stays ignored in a shell, as SIGHUP is below nohup.
+            ["env", "--default-signal=HUP,INT,TERM", STEPS, make, *steps],
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
