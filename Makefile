@@ -128,7 +128,7 @@ contract: core uwsgi ## The contract under every server and Django, as tables (A
 	@scripts/contract.sh $(ARGS)
 
 test-matrix: core ## The wheel on every supported Python and Django that is here
-	@scripts/test-matrix.sh
+	@WITH_VIDEO=$$($(HAS_VIDEO) && echo yes) scripts/test-matrix.sh
 
 conformance: core ## The Autobahn test suite against the example project
 	@$(BIN)/python tests/conformance/autobahn.py --without-python-2 $(WITHOUT_PYTHON_2)

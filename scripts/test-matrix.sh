@@ -3,7 +3,8 @@
 # with one supported Django or another, and runs the Python tests there (without those marked slow, browser or alone,
 # which the main environment runs). On the Djangos that are tried rather than supported, and on one of two Pythons with
 # the same Django, it runs only the files about what 0.5.12 promised. With "contract" it runs the contract under every
-# server, on one Python for each Django, and leaves the reports in target/contract.
+# server, on one Python for each Django, and leaves the reports in target/contract. WITH_VIDEO=yes: video can be compiled
+# here, and its wheel is tried as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +18,7 @@ rm -rf target/wheels
 wheel=$(echo target/wheels/dwebsocket_rs-*.whl)
 video_wheel=
 # Not made to carry the libraries that it is linked with: it is built where it is used.
-if pkg-config --exists opencv4 libturbojpeg libavformat; then
+if [ "${WITH_VIDEO:-}" ]; then
     .venv/bin/maturin build --release --quiet --compatibility off --manifest-path video/Cargo.toml --out target/wheels
     video_wheel=$(echo target/wheels/dwebsocket_rs_video-*.whl)
 fi

@@ -76,9 +76,9 @@ impl Workers {
         })
     }
 
-    /// Waits for work. `None`: idle longer than `thread_linger`, or done with its share of handshakes, while another thread waits
-    /// too, or stopping; the calling thread ends then. Between two calls the thread runs the job it got and drops its
-    /// [`Slot`].
+    /// Waits for work. `None`: idle longer than `thread_linger`, or done with its share of handshakes, while another
+    /// thread waits too, or stopping; the calling thread ends then. Between two calls the thread runs the job it got and
+    /// drops its [`Slot`].
     pub fn take(&self) -> Option<Job> {
         let (seat, newcomer) = self.sit_down();
         let mut places = self.shared.places.lock();
