@@ -237,7 +237,8 @@ def tell(asked: argparse.Namespace, final: dict[str, Any], found: verdict.Verdic
     if not found.judges_slopes:
         least = verdict.JUDGED_FROM_MINUTES
         print(f"    (not judged: in less than {least:g} minutes they are mostly noise)")
-    print(f"==> {asked.folder / 'soak.json'}, {asked.folder / 'soak.svg'}")
+    folder = HERE if asked.write else asked.folder
+    print(f"==> {folder / 'soak.json'}, {folder / 'soak.svg'}")
     for growth in found.undecided:
         print(
             f"==> UNDECIDED: {growth}, which is less than it varies: run it longer, or on a quieter machine"
