@@ -71,6 +71,22 @@ class Connection:
         """``receive_now`` with the kind of the message before it: 1 for text, 2 for binary."""
     def wait_readable(self, timeout: float | None = None) -> bool:
         """Waits, without taking, until a message or the end can be taken. False: the time ran out."""
+    def take(self, waits: bool) -> bytes | str | None:
+        """Takes the next message the short way.
+
+        ``waits``: waits for one, for ever. None: none is there, or the connection has ended, or the calling
+        thread may not go the short way (see ``allow_short_way``); the long way tells which.
+        """
+    def give(self, message: object, binary: bool) -> bool:
+        """``send`` the short way, as the owner if the calling thread is (see ``own``).
+
+        False: the calling thread may not go the short way, and nothing was sent.
+
+        Raises:
+            As ``send``.
+        """
+    def own(self) -> None:
+        """From now on the calling thread is the owner, until it owns another or calls ``disown``."""
     @property
     def pending(self) -> int:
         """Messages waiting to be taken."""
@@ -323,6 +339,15 @@ def count_refusal(reason: str) -> None:
     Raises:
         ValueError: there is no such reason.
     """
+
+def allow_short_way(allowed: bool) -> None:
+    """Lets the calling thread use ``take`` and ``give``: there is nothing to be done around its messages."""
+
+def disown() -> None:
+    """The calling thread is nobody's owner any more."""
+
+def passed_the_short_way() -> int:
+    """How many messages the calling thread has taken and sent the short way."""
 
 def to_json(value: object) -> str:
     """What ``Connection.send`` would send for ``value``."""

@@ -19,6 +19,7 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from . import _core
 from .threads import Caller, caller
 
 logger = logging.getLogger("dwebsocket")
@@ -27,6 +28,14 @@ T = TypeVar("T")
 
 _POLL_SECONDS: Final = 1.0
 """Pause between two times that empty polls let connections go: each may cost the next query a new one."""
+
+
+def known(ours: Caller) -> list[BaseDatabaseWrapper]:
+    """The connections that the caller has open. Where there is none, its messages may go the short way."""
+    if ours.databases is None:
+        ours.databases = _opened_before()
+        _core.allow_short_way(not ours.databases)
+    return ours.databases
 
 
 def release(ours: Caller) -> float | None:
@@ -38,10 +47,8 @@ def release(ours: Caller) -> float | None:
     Returns:
         After how many seconds the next one is past its age; None: none will be while the caller waits.
     """
-    if ours.databases is None:
-        ours.databases = _opened_before()
     due = None
-    for connection in tuple(ours.databases):
+    for connection in tuple(known(ours)):
         if connection.connection is not None and not connection.in_atomic_block:
             is_busy = _is_busy(connection)
             _try(_close_if_broken if is_busy else _follow_the_rule, connection)
@@ -49,7 +56,8 @@ def release(ours: Caller) -> float | None:
                 left = max(0.0, connection.close_at - time.monotonic())
                 due = left if due is None else min(due, left)
         if connection.connection is None:
-            ours.databases.remove(connection)
+            known(ours).remove(connection)
+    _core.allow_short_way(not ours.databases)
     return due
 
 
@@ -156,11 +164,10 @@ def _opened_before() -> list[BaseDatabaseWrapper]:
 
 
 def _is_opened(connection: BaseDatabaseWrapper, **_: object) -> None:
-    ours = caller()
-    if ours.databases is None:
-        ours.databases = _opened_before()
-    if connection not in ours.databases:
-        ours.databases.append(connection)
+    opened = known(caller())
+    if connection not in opened:
+        opened.append(connection)
+    _core.allow_short_way(False)
     _watch_iterators(connection)
 
 

@@ -23,6 +23,7 @@ _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LAST_PORT: Final = 65_535
 _LONGEST_HOST: Final = 253
+_LONGEST_CACHED: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,13 @@ def parse_origin(field: str) -> Origin | None:
     Returns:
         None for what no browser sends: several origins, a path, a user name, a letter outside ASCII.
     """
+    # Long ones, which no browser sends, would only fill the cache.
+    parse = _parse_origin if len(field) <= _LONGEST_CACHED else _parse_origin.__wrapped__
+    return parse(field)
+
+
+@lru_cache(1024)
+def _parse_origin(field: str) -> Origin | None:
     if field == "null":
         return NULL
     match = _ORIGIN.fullmatch(field)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.core.signals import request_started
 
-from . import conf, waiting
+from . import _core, conf, waiting
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -31,24 +31,41 @@ class Caller:
 
     Attributes:
         token: of the socket that the view it is running accepted, None before.
-        databases: the database connections that it has open, of which ``database`` keeps count; None before.
         released: when an empty poll let them go last.
     """
 
     def __init__(self) -> None:
         self.token: object = None
-        self.databases: list[BaseDatabaseWrapper] | None = None
+        self.databases = None
         self.released = 0.0
+        self._passed = 0
         self._polls = 0
         self._parked_on = 0
         self._polls_elsewhere = 0
         self._raises = 0
         self._raised_by = 0
 
+    @property
+    def databases(self) -> list[BaseDatabaseWrapper] | None:
+        """The database connections that it has open, of which ``database`` keeps count; None before."""
+        return self._databases
+
+    @databases.setter
+    def databases(self, databases: list[BaseDatabaseWrapper] | None) -> None:
+        # Until somebody has looked that there is none.
+        _core.allow_short_way(False)
+        self._databases = databases
+
     def begins_a_request(self) -> None:
         """Threads are reused: what this one accepted or polled for another request is no longer its own."""
         self.token = None
+        _core.disown()
         self.did_something()
+
+    def accepts(self, connection: Connection, token: object) -> None:
+        """The view it is running has accepted a socket."""
+        self.token = token
+        connection.own()
 
     def did_something(self) -> None:
         """A message was taken or sent: the caller is not spinning."""
@@ -61,6 +78,7 @@ class Caller:
         Returns:
             Whether one can be taken now.
         """
+        self._note_the_short_way()
         self._raises = 0
         self._polls += 1
         if self._polls <= FREE_POLLS:
@@ -77,12 +95,19 @@ class Caller:
 
         A loop that catches every exception and goes on would never end and never rest.
         """
+        self._note_the_short_way()
         if self._raised_by != id(connection):
             self._raised_by, self._raises = id(connection), 0
         again = self._raises - FREE_RAISES
         self._raises += 1
         if again >= 0:
             waiting.way().sleep(min(FIRST_PAUSE_SECONDS * 2 ** min(again, 16), LONGEST_PAUSE_SECONDS))
+
+    def _note_the_short_way(self) -> None:
+        passed = _core.passed_the_short_way()
+        if passed != self._passed:
+            self._passed = passed
+            self.did_something()
 
 
 def caller() -> Caller:

@@ -206,5 +206,10 @@ def way() -> Way:
     return _greenlets
 
 
+def is_thread() -> bool:
+    """Whether the caller waits as a thread does."""
+    return way() is _threads
+
+
 def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None or timeout < 0 else time.monotonic() + timeout

@@ -58,6 +58,8 @@ class WebSocket:
         self._end_taken = False
         self._silent_until: float | None = None
         self._drops_oldest = False
+        self._take_short: Callable[[bool], Message | None] | None = None
+        self._give_short: Callable[[object, bool], bool] | None = None
 
     def __repr__(self) -> str:
         """Names this socket for as long as it lives: views keep sockets in dicts under their str."""
@@ -100,7 +102,8 @@ class WebSocket:
         self._connection = connection
         if self._label is not None:
             introspection.label(connection, self._label)
-        caller().token = self._token
+        caller().accepts(connection, self._token)
+        self._choose_ways(connection)
 
     def wait(self, timeout: float | None = None) -> Message | None:
         """Takes the next message, waiting for it.
@@ -119,8 +122,10 @@ class WebSocket:
             ConnectionClosed: the None of the end has been taken.
             ValueError: a timeout that is not a number.
         """
-        connection = self._connection or self._not_open()
         ended = self._end_taken
+        if self._take_short is not None and (message := self._take_short(timeout is None)) is not None:
+            return message
+        connection = self._connection or self._not_open()
         try:
             message = self._take_now(connection)
             if message is None and timeout == 0:
@@ -215,13 +220,15 @@ class WebSocket:
             ValueError: bytes that are not UTF-8; a lone surrogate; what JSON cannot say.
             TypeError: an object JSON does not know.
         """
-        connection = self._connection_to_send_on()
+        connection = self._connection or self._connection_to_send_on()
         if connection is None:
             return
-        way, ours = waiting.way(), caller()
-        if ours.databases:
-            database.heal(ours)
         try:
+            if self._give_short is not None and self._give_short(message, binary):
+                return
+            way, ours = waiting.way(), caller()
+            if database.known(ours):
+                database.heal(ours)
             if ours.token is self._token:
                 way.send(connection, message, binary)
                 way.give_way()
@@ -302,6 +309,7 @@ class WebSocket:
         self._handle = handle
         if handle is not None and self._connection is not None:
             self._connection.observe_control_frames()
+            self._choose_ways(self._connection)
 
     @property
     def protocol(self) -> WebSocketProtocol13:
@@ -314,6 +322,12 @@ class WebSocket:
         It belongs to the socket: never read or close it. Afterwards take with ``read``.
         """
         return (self._connection or self._not_open()).fileno()
+
+    def _choose_ways(self, connection: Connection) -> None:
+        """The short ways, of which ``_core`` knows when a thread may go them, are not for greenlets."""
+        is_thread = waiting.is_thread()
+        self._take_short = connection.take if is_thread and self._handle is None else None
+        self._give_short = connection.give if is_thread and not self._drops_oldest else None
 
     def _connection_to_send_on(self) -> Connection | None:
         """None when the socket was closed before it was open: then nothing is sent."""

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod call;
+mod caller;
 mod config;
 mod errors;
 mod exceptions;
@@ -31,6 +32,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<websocket::PyBell>()?;
     module.add_class::<wsgi::FileWrapper>()?;
     module.add_function(wrap_pyfunction!(adopt::adopt, module)?)?;
+    module.add_function(wrap_pyfunction!(caller::allow_short_way, module)?)?;
+    module.add_function(wrap_pyfunction!(caller::disown, module)?)?;
+    module.add_function(wrap_pyfunction!(caller::passed_the_short_way, module)?)?;
     module.add_function(wrap_pyfunction!(json::to_json, module)?)?;
     module.add_function(wrap_pyfunction!(stats::stats, module)?)?;
     module.add_function(wrap_pyfunction!(stats::open_sockets, module)?)?;

@@ -1,7 +1,10 @@
 //! A WebSocket as Python sees it: the primitives under `dwebsocket.websocket`.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use pyo3::{
     types::{IntoPyDict, PyBytes, PyDict, PyString, PyTuple},
 };
 
-use super::{adopt::Foreign, exceptions, frame, runtime};
+use super::{adopt::Foreign, caller, exceptions, frame, runtime};
 use crate::{
     connection::{Bell, Connection, Patience, Taken, agree, waker::Wake},
     error::{ClosedBy, Fault, ProtocolError},
@@ -130,13 +133,17 @@ impl Upgrade {
 #[pyclass(name = "Connection", frozen, weakref, module = "dwebsocket._core")]
 pub(super) struct PyConnection {
     connection: Connection,
+    /// No other object of the process has it; not 0.
+    number: u64,
     text_as_str: bool,
 }
+
+static LAST_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl PyConnection {
     /// `text_as_str`: text messages are given as `str` instead of `bytes`.
     pub(super) fn new(connection: Connection, text_as_str: bool) -> Self {
-        Self { connection, text_as_str }
+        Self { connection, number: LAST_NUMBER.fetch_add(1, Ordering::Relaxed) + 1, text_as_str }
     }
 
     /// What it is to the rest of the core.
@@ -180,6 +187,38 @@ impl PyConnection {
         }
         let received = runtime::detached_in_turn(py, || self.connection.receive(timeout));
         self.object(py, &received.map_err(|error| exceptions::not_received(py, &error))?)
+    }
+
+    fn take<'py>(&self, py: Python<'py>, waits: bool) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !caller::may_go() {
+            return Ok(None);
+        }
+        let message = match self.connection.receive_now() {
+            Ok(Taken::Message(message)) => message,
+            Ok(Taken::Empty) if waits => {
+                match runtime::detached_in_turn(py, || self.connection.receive(None)) {
+                    Ok(message) => message,
+                    Err(_) => return Ok(None),
+                }
+            }
+            // Of the end the long way tells.
+            Ok(Taken::Empty) | Err(_) => return Ok(None),
+        };
+        caller::passed();
+        self.object(py, &message).map(Some)
+    }
+
+    fn give(&self, py: Python<'_>, message: &Bound<'_, PyAny>, binary: bool) -> PyResult<bool> {
+        if !caller::may_go() {
+            return Ok(false);
+        }
+        self.send(py, message, binary, caller::owns(self.number))?;
+        caller::passed();
+        Ok(true)
+    }
+
+    fn own(&self) {
+        caller::owns_from_now_on(self.number);
     }
 
     fn receive_now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {

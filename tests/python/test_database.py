@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from django.db import OperationalError, connection, connections
-from dwebsocket import database
+from django.db.backends.signals import connection_created
+from dwebsocket import _core, database
 from dwebsocket.threads import caller
 from dwebsocket.websocket import WebSocket
 from serving import PATIENCE
@@ -215,3 +217,54 @@ def test_a_connection_that_breaks_under_an_iterator_heals(sockets, databases):
     assert sockets.open().websocket.wait(0.01) is None
     assert (broken.asked, broken.connection) == (0, None)
     del under_way
+
+
+# Where there is nothing to look after, messages take a short way through the core.
+
+
+def passed(step: Callable[[], object]) -> int:
+    """How many messages of a step went the short way."""
+    before = _core.passed_the_short_way()
+    step()
+    return _core.passed_the_short_way() - before
+
+
+def test_messages_go_the_short_way_where_the_caller_has_no_database_connection(sockets):
+    def view(socket):
+        socket.send(socket.wait())
+        return (
+            passed(lambda: socket.send(socket.wait())),
+            passed(lambda: socket.send(next(iter(socket)))),
+        )
+
+    ends = sockets.open(view)
+    for _ in range(3):
+        ends.client.send("hello")
+    assert ends.result() == (2, 2)
+
+
+def test_a_database_connection_that_is_opened_ends_the_short_way_until_it_is_let_go(sockets):
+    database = Database()
+
+    def view(socket):
+        socket.send("long")
+        assert passed(lambda: socket.send("short")) == 1
+        connection_created.send(sender=Database, connection=database)
+        database.errors_occurred = True
+        database.in_atomic_block = True
+        in_between = passed(lambda: socket.send(socket.wait()))
+        database.in_atomic_block = False
+        # It is broken, and closed before the next message goes out.
+        socket.send("more")
+        # Only a wait that blocks forgets it.
+        assert socket.wait(0.01) is None
+        socket.send("ready")
+        return in_between, database.connection, passed(lambda: socket.send(socket.wait()))
+
+    ends = sockets.open(view)
+    ends.client.send("between")
+    answers = [ends.client.recv(PATIENCE) for _ in range(5)]
+    assert answers == ["long", "short", "between", "more", "ready"]
+    ends.client.send("third")
+    assert ends.client.recv(PATIENCE) == "third"
+    assert ends.result() == (0, None, 2)

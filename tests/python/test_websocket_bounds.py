@@ -135,6 +135,20 @@ def test_the_owner_waits_for_a_slow_client_no_longer_than_the_send_timeout(socke
     assert "reads too slowly" in caplog.text
 
 
+def test_a_thread_that_has_begun_another_request_is_not_the_owner_any_more(sockets):
+    def view(socket):
+        request_started.send(sender=None, environ={})
+        while socket.close_code is None:
+            socket.send(b"x" * (1 << 20), binary=True)
+        return True
+
+    # The owner would wait for longer than the test does.
+    sockets.start(outbox_bytes=1 << 20, send_timeout_seconds=10 * PATIENCE, close_timeout_seconds=0.2)
+    ends = sockets.open(view, raw=True)
+    assert ends.result()
+    assert ends.websocket.close_code == 1013
+
+
 def test_the_owner_loses_nothing_to_a_client_that_reads_in_time(sockets):
     def view(socket):
         for number in range(64):

@@ -1,6 +1,7 @@
 //! Tests of `connection`.
 
 mod adopt;
+mod answers;
 mod closing;
 mod compression;
 mod endings;
