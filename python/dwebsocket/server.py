@@ -5,10 +5,12 @@ from __future__ import annotations
 import atexit
 import itertools
 import logging
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connections
@@ -178,11 +180,27 @@ class Server:
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def _work(self) -> None:
+        _wait_for_turn()
         try:
             self._core.work()
         finally:
             # Database connections belong to a thread; those that outlive requests (CONN_MAX_AGE) end with it.
             connections.close_all()
+
+
+def _wait_for_turn() -> None:
+    """Keeps the calling thread from interrupting the one that wakes it (``SCHED_BATCH``, Linux).
+
+    A rush of messages for many views is read by one thread. Were each view put in its place as it is woken,
+    on the same processor, messages would be read one by one, and answers sent one by one. So views get their
+    turn when all is read, and what they answer is sent in a row. On an idle processor they run at once.
+    """
+    if not hasattr(os, "SCHED_BATCH"):
+        return
+    # Where it is not allowed, or the process was given a policy of its own, things work as well, only slower.
+    with suppress(PermissionError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def stop_all(code: int, timeout: float) -> None:

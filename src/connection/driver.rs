@@ -83,8 +83,6 @@ impl Driver {
             phase: Phase::Open,
             peer_has_ended: false,
             hold_little: Some(hold_little),
-            has_heard: false,
-            has_put_off: false,
             driver: self,
         };
         let mut sleep = pin!(sleep_until(session.clock.first_alarm()));
@@ -139,20 +137,14 @@ struct Session<S> {
     peer_has_ended: bool,
     /// Called once, when the first message of a slot is written.
     hold_little: Option<fn(&S)>,
-    /// Bytes of the peer were read in this poll.
-    has_heard: bool,
-    /// The poll before this one wrote nothing, see [`Session::puts_off`].
-    has_put_off: bool,
     driver: Driver,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn poll(&mut self, mut sleep: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<()> {
         let mut rounds = 0;
-        self.has_heard = false;
-        let may_put_off = !std::mem::take(&mut self.has_put_off);
         loop {
-            let moved = rounds < ROUNDS && self.step(may_put_off, context);
+            let moved = rounds < ROUNDS && self.step(context);
             rounds += 1;
             if self.phase == Phase::Over {
                 return Poll::Ready(());
@@ -170,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Reads once and writes once. False: neither was possible, and the task is woken when one is.
-    fn step(&mut self, may_put_off: bool, context: &mut Context<'_>) -> bool {
+    fn step(&mut self, context: &mut Context<'_>) -> bool {
         if self.phase == Phase::Open && self.driver.shared.outbox.poll_closed(context).is_ready() {
             self.phase = Phase::Flushing;
             self.driver.shared.close_slots();
@@ -180,30 +172,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Phase::Open | Phase::Flushing => {
                 // Both in every round, so that neither waits for the other.
                 let heard = self.read(context);
-                self.has_heard |= heard;
-                self.has_put_off = may_put_off && self.puts_off(context);
-                heard | (!self.has_put_off && self.write(context))
+                heard | self.write(context)
             }
             Phase::Broken | Phase::Awaiting => self.read(context),
             Phase::ShuttingDown => self.shut_down(context),
             Phase::Lingering => self.linger(context),
             Phase::Over => false,
         }
-    }
-
-    /// Whether the answers to what was read in this poll go out in the next one, for which the task is woken.
-    ///
-    /// The view's thread may answer before this poll is over, on one processor it nearly always does. Written at once the
-    /// answer would go out by itself, and the next one a while later, each waking the peer, who sleeps in between. Tasks
-    /// that have something to read come first, and then the answers to all of them go out in a row. At most one poll in
-    /// two puts off.
-    fn puts_off(&self, context: &Context<'_>) -> bool {
-        let has_answers = self.has_heard && !self.driver.shared.outbox.is_empty();
-        let puts_off = has_answers && self.phase == Phase::Open && self.writer.rests();
-        if puts_off {
-            context.waker().wake_by_ref();
-        }
-        puts_off
     }
 
     fn read(&mut self, context: &mut Context<'_>) -> bool {

@@ -111,11 +111,6 @@ impl Writer {
         self.flight.is_some()
     }
 
-    /// Whether nothing of its own waits to be written: what the outbox holds can wait for the next poll.
-    pub(super) fn rests(&self) -> bool {
-        self.frames.is_empty() && self.pongs.is_empty() && self.ping == Ping::None && !self.unflushed
-    }
-
     /// Writes once. Pending: nothing is queued, or the socket has no room.
     pub(super) fn poll<S>(
         &mut self,

@@ -1,7 +1,6 @@
 //! Tests of `connection`.
 
 mod adopt;
-mod answers;
 mod closing;
 mod compression;
 mod endings;
