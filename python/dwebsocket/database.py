@@ -47,8 +47,8 @@ def release(ours: Caller) -> float | None:
     Returns:
         After how many seconds the next one is past its age; None: none will be while the caller waits.
     """
-    due = None
-    for connection in tuple(known(ours)):
+    due, opened = None, known(ours)
+    for connection in tuple(opened):
         if connection.connection is not None and not connection.in_atomic_block:
             is_busy = _is_busy(connection)
             _try(_close_if_broken if is_busy else _follow_the_rule, connection)
@@ -56,8 +56,8 @@ def release(ours: Caller) -> float | None:
                 left = max(0.0, connection.close_at - time.monotonic())
                 due = left if due is None else min(due, left)
         if connection.connection is None:
-            known(ours).remove(connection)
-    _core.allow_short_way(not ours.databases)
+            opened.remove(connection)
+    _core.allow_short_way(not opened)
     return due
 
 
