@@ -34,7 +34,7 @@ fn alone(criterion: &mut Criterion) {
             bencher.iter_batched_ref(
                 || VecDeque::from(vec![SHORT; burst]),
                 |items| {
-                    assert_eq!(mailbox.put_many_now(items), Ok(burst));
+                    assert_eq!(mailbox.put_many_now(items).map(|moved| moved.items), Ok(burst));
                     for _ in 0..burst {
                         black_box(mailbox.take_now().unwrap());
                     }

@@ -193,13 +193,15 @@ class WebSocket:
         """
         ended = self._end_taken
         while True:
-            try:
-                message = self.wait()
-            except ConnectionClosed:
-                # Another taker was given the None; this iteration still ends as every iteration does.
-                if ended:
-                    raise
-                message = None
+            take = self._take_short
+            message = None if take is None else take(True)
+            if message is None:
+                try:
+                    message = self.wait()
+                except ConnectionClosed:
+                    # Another taker was given the None; this iteration still ends as every iteration does.
+                    if ended:
+                        raise
             yield message
             if message is None:
                 return

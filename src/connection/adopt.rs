@@ -232,7 +232,7 @@ async fn serve(mut socket: Socket, head: Bytes, early: Bytes, driver: Driver, re
         socket.write_all(&head).await
     };
     if let Ok(Ok(())) = time::timeout(driver.send_timeout(), open).await {
-        driver.serve(socket, early, Socket::hold_little).await;
+        driver.run_socket(socket, early).await;
     }
     drop(registration);
 }

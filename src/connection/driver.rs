@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     thread,
     time::Duration,
 };
@@ -18,8 +18,10 @@ use tokio::{
 
 use super::{
     clock::{Alarm, Clock},
+    lending::Lending,
     reader::{Heard, Reader},
     shared::Shared,
+    socket::Socket,
     writer::{Writer, Wrote},
 };
 use crate::{
@@ -61,7 +63,15 @@ impl Driver {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.serve(socket, early, |_| ()).await;
+        self.drive(socket, early, |_| (), |_, _| None).await;
+    }
+
+    /// As [`Driver::run`]; senders may write to the socket themselves (see [`Connection::send_now`]).
+    ///
+    /// [`Connection::send_now`]: super::Connection::send_now
+    pub async fn run_socket(self, socket: Socket, early: Bytes) {
+        let lend = |shared: &Arc<Shared>, socket: &Socket| Some(Lending::begin(shared, socket));
+        self.drive(socket, early, Socket::hold_little, lend).await;
     }
 
     /// As [`Driver::run`]. `hold_little` is called once the connection watches a series of which only the newest counts: it
@@ -70,17 +80,31 @@ impl Driver {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
+        self.drive(socket, early, hold_little, |_, _| None).await;
+    }
+
+    async fn drive<S>(
+        self,
+        socket: S,
+        early: Bytes,
+        hold_little: fn(&S),
+        lend: fn(&Arc<Shared>, &S) -> Option<Lending>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         let config = Arc::clone(&self.shared.config);
         let protocol = match self.shared.agreement {
             Some(agreement) => Protocol::with_inflater(config.max_message_bytes, Inflater::new(agreement)),
             None => Protocol::new(config.max_message_bytes),
         };
         let mut session = Session {
+            _lending: lend(&self.shared, &socket),
             socket,
             reader: Reader::new(protocol, early),
             writer: Writer::default(),
             clock: Clock::new(config, Instant::now()),
             phase: Phase::Open,
+            asker: None,
             peer_has_ended: false,
             hold_little: Some(hold_little),
             driver: self,
@@ -94,6 +118,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.lose_for(thread::panicking().then_some(Fault::Panic));
         self.shared.close_slots();
+        self.shared.rest.end();
         // Before anybody can see that it is over.
         self.shared.count_closed();
         self.shared.finished.close();
@@ -127,12 +152,16 @@ enum Phase {
 }
 
 struct Session<S> {
+    // Dropped before the socket, which it lends to others.
+    _lending: Option<Lending>,
     // Dropped before the driver, so that whoever waits for the end finds the descriptor closed.
     socket: S,
     reader: Reader,
     writer: Writer,
     clock: Clock,
     phase: Phase,
+    /// Who is woken when the outbox is closed.
+    asker: Option<Waker>,
     /// The peer has sent a Close, or something after which nothing can be understood.
     peer_has_ended: bool,
     /// Called once, when the first message of a slot is written.
@@ -163,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Reads once and writes once. False: neither was possible, and the task is woken when one is.
     fn step(&mut self, context: &mut Context<'_>) -> bool {
-        if self.phase == Phase::Open && self.driver.shared.outbox.poll_closed(context).is_ready() {
+        if self.phase == Phase::Open && self.poll_closed(context).is_ready() {
             self.phase = Phase::Flushing;
             self.driver.shared.close_slots();
             self.clock.begin_flush();
@@ -179,6 +208,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Phase::Lingering => self.linger(context),
             Phase::Over => false,
         }
+    }
+
+    /// Ready once nothing more is to be sent.
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let outbox = &self.driver.shared.outbox;
+        // A task that has asked once is woken for the close, whenever that comes.
+        if self.asker.as_ref().is_some_and(|asker| asker.will_wake(context.waker())) {
+            return if outbox.is_closed() { Poll::Ready(()) } else { Poll::Pending };
+        }
+        self.asker = Some(context.waker().clone());
+        outbox.poll_closed(context)
     }
 
     fn read(&mut self, context: &mut Context<'_>) -> bool {

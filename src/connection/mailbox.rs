@@ -17,7 +17,7 @@ use std::{
 };
 
 use super::{
-    sync::Mutex,
+    sync::{AtomicBool, Mutex, Ordering},
     waker::{ThreadWaker, Waiter, Waiters, Wake, Wakes, deadline_after},
 };
 use crate::wire::message::Message;
@@ -76,11 +76,22 @@ pub enum TakeError {
     Closed,
 }
 
+/// What became of items that were to be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// How many were.
+    pub items: usize,
+    /// Whether one of weight 1 would fit as well: it will until somebody puts something.
+    pub leaves_room: bool,
+}
+
 /// A bounded queue that can be closed; shared by reference, usually in an `Arc`.
 pub struct Mailbox<T> {
     max_items: usize,
     max_weight: usize,
     state: Mutex<State<T>>,
+    /// What the state says, for those who only look.
+    closed: AtomicBool,
 }
 
 struct State<T> {
@@ -111,7 +122,12 @@ impl<T: Weigh> Mailbox<T> {
             room_watchers: Waiters::default(),
             close_watchers: Waiters::default(),
         };
-        Self { max_items: max_items.max(1), max_weight, state: Mutex::new(state) }
+        Self {
+            max_items: max_items.max(1),
+            max_weight,
+            state: Mutex::new(state),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Puts an item, waiting at most `timeout` for room (`None`: for ever). Blocks the calling thread.
@@ -152,11 +168,11 @@ impl<T: Weigh> Mailbox<T> {
         })
     }
 
-    /// Moves as many items as fit from the front of `items`, in one go, and tells how many. Never blocks.
+    /// Moves as many items as fit from the front of `items`, in one go. Never blocks.
     ///
     /// # Errors
     /// The mailbox is closed; `items` is untouched.
-    pub fn put_many_now(&self, items: &mut VecDeque<T>) -> Result<usize, Closed> {
+    pub fn put_many_now(&self, items: &mut VecDeque<T>) -> Result<Moved, Closed> {
         self.change(|state, wakes| {
             if state.closed {
                 return Err(Closed);
@@ -165,7 +181,7 @@ impl<T: Weigh> Mailbox<T> {
             while items.front().is_some_and(|item| self.fits(state, item.weight())) {
                 items.pop_front().into_iter().for_each(|item| state.push(item, wakes));
             }
-            Ok(before - items.len())
+            Ok(Moved { items: before - items.len(), leaves_room: self.fits(state, 1) })
         })
     }
 
@@ -244,13 +260,13 @@ impl<T: Weigh> Mailbox<T> {
 
     /// Takes nothing more and wakes everybody; what it holds can still be taken. A second call does nothing.
     pub fn close(&self) {
-        self.change(State::close);
+        self.change(|state, wakes| self.close_state(state, wakes));
     }
 
     /// Closes and gives back what it held.
     pub fn close_and_clear(&self) -> VecDeque<T> {
         self.change(|state, wakes| {
-            state.close(wakes);
+            self.close_state(state, wakes);
             state.weight = 0;
             std::mem::take(&mut state.queue)
         })
@@ -258,7 +274,7 @@ impl<T: Weigh> Mailbox<T> {
 
     /// Whether it was closed; it may still hold items.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().closed
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Whether an item, or the close, can be taken.
@@ -314,11 +330,17 @@ impl<T: Weigh> Mailbox<T> {
                 outcome
             });
             if outcome.is_some() || over {
+                thread.is_up();
                 return outcome;
             }
             thread.sleep(deadline);
             over = deadline.is_some_and(is_past);
         }
+    }
+
+    fn close_state(&self, state: &mut State<T>, wakes: &mut Wakes) {
+        state.close(wakes);
+        self.closed.store(true, Ordering::Release);
     }
 
     fn fits(&self, state: &State<T>, weight: usize) -> bool {

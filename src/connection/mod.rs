@@ -2,10 +2,12 @@
 
 #[cfg(not(loom))]
 pub mod adopt;
+mod calls;
 #[cfg(not(loom))]
 mod clock;
 #[cfg(not(loom))]
 mod compression;
+pub mod direct;
 #[cfg(not(loom))]
 mod driver;
 #[cfg(not(loom))]
@@ -13,6 +15,8 @@ mod flight;
 pub mod groups;
 #[cfg(not(loom))]
 mod handle;
+#[cfg(not(loom))]
+mod lending;
 pub mod mailbox;
 #[cfg(not(loom))]
 mod reader;
@@ -26,7 +30,7 @@ mod shared;
 mod signals;
 pub mod slots;
 #[cfg(not(loom))]
-pub(crate) mod socket;
+mod socket;
 #[cfg(not(loom))]
 mod stack;
 #[cfg(not(loom))]
@@ -47,5 +51,7 @@ pub use driver::Driver;
 pub use handle::{Connection, Counts, Patience, Taken, WeakConnection, open, open_agreed};
 #[cfg(not(loom))]
 pub use readiness::Bell;
+#[cfg(not(loom))]
+pub use socket::Socket;
 #[cfg(not(loom))]
 pub use subscriber::Subscriber;

@@ -11,7 +11,11 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-use super::{mailbox::Weigh, shared::Shared, writer::Writer};
+use super::{
+    mailbox::{Moved, Weigh},
+    shared::Shared,
+    writer::Writer,
+};
 use crate::{
     error::ProtocolError,
     wire::{
@@ -74,6 +78,8 @@ pub(super) struct Reader {
     end: Option<Heard>,
     ended: bool,
     stalled: bool,
+    /// The inbox has room for a byte: nobody else puts anything there.
+    has_room: bool,
     /// What is read at once.
     read_bytes: usize,
     /// What has been read since the peer paused.
@@ -90,6 +96,7 @@ impl Reader {
             end: None,
             ended: false,
             stalled: false,
+            has_room: false,
             read_bytes: SHORT_READ_BYTES,
             arrived_bytes: 0,
         }
@@ -136,9 +143,12 @@ impl Reader {
                 }
             }
         }
-        self.stalled = shared.inbox.poll_room(context, 1).is_pending();
-        if self.stalled {
-            return Poll::Pending;
+        if !self.has_room {
+            self.stalled = shared.inbox.poll_room(context, 1).is_pending();
+            if self.stalled {
+                return Poll::Pending;
+            }
+            self.has_room = true;
         }
         match ready!(self.poll_read(socket, context)) {
             Ok(read) if read > 0 => {
@@ -159,15 +169,22 @@ impl Reader {
         while let Some(first) = self.received.front() {
             let weight = first.weight();
             match shared.inbox.put_many_now(&mut self.received) {
-                Ok(0) if shared.inbox.poll_room(context, weight).is_pending() => return false,
-                Ok(0) => {}
-                Ok(_) => shared.refresh_readiness(),
+                Ok(Moved { items: 0, .. }) if shared.inbox.poll_room(context, weight).is_pending() => {
+                    return false;
+                }
+                Ok(Moved { items: 0, .. }) => {}
+                Ok(Moved { leaves_room, .. }) => {
+                    self.has_room = leaves_room;
+                    shared.refresh_readiness();
+                }
                 // This side has closed: what arrives from then on is not delivered.
                 Err(_) => self.received.clear(),
             }
         }
         // Small bursts reuse the room; what a large one needed is given back.
-        self.received.shrink_to(8);
+        if self.received.capacity() > 8 {
+            self.received.shrink_to(8);
+        }
         true
     }
 

@@ -13,8 +13,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
+    calls::{Rest, called},
     compression::Compression,
+    direct::{Direct, DirectSlot},
     handle::{Counts, Patience},
+    lending::Lent,
     mailbox::{Mailbox, PutError},
     readiness::Readiness,
     slots::Slots,
@@ -51,6 +54,9 @@ pub(super) struct Shared {
     /// Closed when the driver has let go of the socket.
     pub(super) finished: Mailbox<Infallible>,
     pub(super) readiness: Readiness,
+    pub(super) direct: DirectSlot<Lent>,
+    /// The driver's, from the outbox.
+    pub(super) rest: Rest,
     /// Apart, because who sums up reads it longer than there is anybody who shares the rest.
     pub(super) tally: Arc<Tally>,
     /// There if it is counted in the sums of a process.
@@ -88,6 +94,8 @@ impl Shared {
             slots: OnceLock::new(),
             finished: Mailbox::new(1, 0),
             readiness: Readiness::default(),
+            direct: DirectSlot::default(),
+            rest: Rest::default(),
             tally: Arc::default(),
             listing: OnceLock::new(),
             agreement,
@@ -103,6 +111,7 @@ impl Shared {
     pub(super) fn queue(&self, frame: Bytes, patience: Patience) -> Result<usize, PutError<Bytes>> {
         let size = frame.len();
         if patience == Patience::Owner {
+            self.rest.disturb();
             return self.outbox.put(frame, Some(self.config.send_timeout)).map(|()| size);
         }
         let displaces = patience == Patience::Other && self.config.slow_client == SlowClient::DropOldest;
@@ -119,6 +128,7 @@ impl Shared {
     /// Queues a frame as it is if there is room, and tells its size.
     pub(super) fn put_now(&self, frame: Bytes) -> Result<usize, PutError<Bytes>> {
         let size = frame.len();
+        self.rest.disturb();
         self.outbox.put_now(frame).map(|()| size)
     }
 
@@ -143,6 +153,24 @@ impl Shared {
     /// Nothing more is sent that was not asked for.
     pub(super) fn close_slots(&self) {
         self.slots().close_all();
+    }
+
+    /// Writes a frame as it is where nothing else waits to be written and no message to be answered; else queues it if
+    /// there is room. Tells its size.
+    pub(super) fn write_or_put_now(&self, frame: Bytes) -> Result<usize, PutError<Bytes>> {
+        let size = frame.len();
+        // Whoever has a message will answer it, and the driver writes the answers in a row.
+        if called() > 0 || self.inbox.is_readable() {
+            return self.put_now(frame);
+        }
+        match self.direct.write(frame, || !self.outbox.is_closed() && self.outbox.is_empty()) {
+            Direct::Written => Ok(size),
+            Direct::Begun => {
+                self.outbox.nudge();
+                Ok(size)
+            }
+            Direct::Untouched(frame) => self.put_now(frame),
+        }
     }
 
     /// Ends it from this side: the queue is written, then a Close with `code` and `reason`. False: it has ended already.

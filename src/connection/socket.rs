@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -19,8 +19,10 @@ const UNSENT_BYTES: u32 = 32 << 10;
 
 /// A connected stream socket.
 #[derive(Debug)]
-pub(crate) enum Socket {
+pub enum Socket {
+    /// TCP over IPv4 or IPv6.
     Tcp(TcpStream),
+    /// A Unix socket.
     Unix(UnixStream),
 }
 
@@ -84,6 +86,16 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.set_zero_linger(),
             Self::Unix(_) => Ok(()),
+        }
+    }
+}
+
+/// The same descriptor for as long as the socket lives.
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
     }
 }

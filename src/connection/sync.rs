@@ -1,9 +1,16 @@
-//! What the mailboxes stand on: a lock and a way for a thread to sleep. `cfg(loom)` swaps both for the model checker's.
+//! What the mailboxes stand on: a lock, a flag and a way for a thread to sleep. `cfg(loom)` swaps them for the model checker's.
 
 #[cfg(loom)]
-pub(super) use modelled::{Mutex, Token};
+pub(super) use {
+    loom::sync::atomic::{AtomicBool, Ordering},
+    modelled::{Mutex, Token},
+};
 #[cfg(not(loom))]
-pub(super) use {parking_lot::Mutex, real::Token};
+pub(super) use {
+    parking_lot::Mutex,
+    real::Token,
+    std::sync::atomic::{AtomicBool, Ordering},
+};
 
 #[cfg(not(loom))]
 mod real {
@@ -53,6 +60,10 @@ mod modelled {
 
         pub(in crate::connection) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("bug: loom's locks are not poisoned")
+        }
+
+        pub(in crate::connection) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
         }
     }
 

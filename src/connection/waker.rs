@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::sync::Token;
+use super::{calls::Called, sync::Token};
 
 /// Wakes whoever waits. Called with no lock held, from any thread; never blocks and never panics.
 pub trait Wake: Send + Sync {
@@ -17,23 +17,30 @@ pub trait Wake: Send + Sync {
 
 /// Lets one thread sleep until it is woken.
 #[derive(Debug)]
-pub struct ThreadWaker(Token);
+pub struct ThreadWaker {
+    token: Token,
+    called: Called,
+}
 
 impl ThreadWaker {
     /// The calling thread's waker: the same one at every call.
     #[cfg(not(loom))]
     pub fn own() -> Arc<Self> {
         thread_local! {
-            static OWN: Arc<ThreadWaker> = Arc::new(ThreadWaker(Token::own()));
+            static OWN: Arc<ThreadWaker> = Arc::new(ThreadWaker::new());
         }
         // A thread that is being torn down has no thread locals left; a waker of its own serves as well.
-        OWN.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Self(Token::own())))
+        OWN.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(Self::new()))
     }
 
     /// A waker for the calling thread.
     #[cfg(loom)]
     pub fn own() -> Arc<Self> {
-        Arc::new(Self(Token::own()))
+        Arc::new(Self::new())
+    }
+
+    fn new() -> Self {
+        Self { token: Token::own(), called: Called::default() }
     }
 
     /// Sleeps until woken or until `deadline` (`None`: for ever). May return early without a reason: look again.
@@ -41,13 +48,25 @@ impl ThreadWaker {
     pub fn sleep(&self, deadline: Option<Instant>) {
         #[cfg(not(loom))]
         super::stack::release_unused();
-        self.0.wait(deadline);
+        self.token.wait(deadline);
+        self.is_up();
+    }
+
+    /// The thread has something to do, and lets others go first.
+    pub(super) fn is_called(&self) {
+        self.called.set();
+    }
+
+    /// The thread goes on, whether it was woken or not.
+    pub(super) fn is_up(&self) {
+        self.called.clear();
     }
 }
 
 impl Wake for ThreadWaker {
     fn wake(&self) {
-        self.0.give();
+        self.called.set();
+        self.token.give();
     }
 }
 
@@ -126,10 +145,35 @@ impl Wakes {
         }
     }
 
+    #[inline]
     pub(super) fn wake(self) {
-        // Most changes wake nobody, or one.
-        let Some(first) = self.first else { return };
-        first.wake();
-        self.rest.into_iter().for_each(Waiter::wake);
+        // Most changes wake nobody, and that must cost nothing.
+        if self.first.is_some() {
+            self.wake_all();
+        }
+    }
+
+    #[inline(never)]
+    fn wake_all(self) {
+        self.first.into_iter().chain(self.rest).for_each(Waiter::wake);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thread_is_called_from_its_wake_to_the_end_of_its_sleep() {
+        let thread = ThreadWaker::own();
+        let is_called = || thread.called.is_set();
+        for _ in 0..2 {
+            assert!(!is_called());
+            thread.wake();
+            thread.wake();
+            assert!(is_called());
+            thread.sleep(None);
+        }
+        assert!(!is_called());
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{io::AsyncWrite, time::Instant};
 
-use super::{flight::Flight, shared::Shared};
+use super::{calls::called, flight::Flight, shared::Shared};
 use crate::wire::frame;
 
 /// What is taken from the outbox at once, to be written together.
@@ -53,6 +53,7 @@ pub(super) struct Writer {
     turn_of_slots: bool,
     /// What of slots is on its way; there once anything was.
     flight: Option<Box<Flight>>,
+    slot: Slot,
     /// Pongs stay unread, so that none is waited for.
     is_deaf: bool,
 }
@@ -63,6 +64,14 @@ enum Ping {
     None,
     Waiting,
     InBatch,
+}
+
+/// Whether senders may have written to the socket since the last batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Slot {
+    #[default]
+    Shut,
+    Open,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,6 +160,10 @@ impl Writer {
         if self.close != Close::None {
             return;
         }
+        shared.rest.end();
+        if std::mem::take(&mut self.slot) == Slot::Open {
+            self.frames.extend(shared.direct.shut());
+        }
         self.frames.append(&mut self.pongs);
         if self.ping == Ping::Waiting {
             self.frames.push_back(frame::encode_ping(&[]));
@@ -171,6 +184,14 @@ impl Writer {
                     self.frames.push_back(close_frame);
                     self.close = Close::InBatch;
                 }
+            }
+        }
+        if self.frames.is_empty() {
+            shared.rest.begin();
+            // One may be called: whoever answers the message that has just come.
+            if called() <= 1 {
+                shared.direct.open();
+                self.slot = Slot::Open;
             }
         }
         gather(&mut self.frames);
@@ -229,16 +250,21 @@ impl Writer {
             self.ping = Ping::None;
         }
         // What a burst needed is given back; a single frame always fits.
-        self.frames.shrink_to(4);
-        self.pongs.shrink_to(0);
+        if self.frames.capacity() > 4 || self.pongs.capacity() > 0 {
+            self.frames.shrink_to(4);
+            self.pongs.shrink_to(0);
+        }
     }
 }
 
 /// Copies neighbours together that are short: one long write costs less than many short slices.
 fn gather(frames: &mut VecDeque<Bytes>) {
+    if frames.len() < 2 {
+        return;
+    }
     let is_short = |frame: &Bytes| frame.len() < COPIED_BYTES;
     let short_bytes: usize = frames.iter().filter(|frame| is_short(frame)).map(Bytes::len).sum();
-    if frames.len() < 2 || short_bytes == 0 {
+    if short_bytes == 0 {
         return;
     }
     let mut run = BytesMut::with_capacity(short_bytes);

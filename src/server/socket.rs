@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{framing::Framing, link::Link, stream::Stream, tls::take};
-pub(super) use crate::connection::socket::Socket;
+pub(super) use crate::connection::Socket;
 
 /// A connection whose writes fail when the client takes nothing for the write timeout.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{socket::Socket, stream::Stream};
+use super::stream::Stream;
 pub(super) use crate::connection::registry::Registry;
 use crate::{
     config::ConnectionConfig,
@@ -42,7 +42,7 @@ impl Upgraded {
     pub(super) async fn run(self, stream: Stream, early: Bytes) {
         let Self { driver, registration } = self;
         match stream {
-            Stream::Plain(socket) => driver.serve(socket, early, Socket::hold_little).await,
+            Stream::Plain(socket) => driver.run_socket(socket, early).await,
             Stream::Tls(stream) => {
                 driver.serve(stream, early, |stream| stream.get_ref().0.socket().hold_little()).await;
             }

@@ -1,4 +1,4 @@
-//! Models of the mailbox and the turnstile under every interleaving of its threads:
+//! Models of the mailbox, its neighbours and the turnstile under every interleaving of its threads:
 //!
 //!     RUSTFLAGS="--cfg loom" cargo test --no-default-features --profile loom --test loom
 #![cfg(loom)]
@@ -10,6 +10,7 @@ use std::{collections::VecDeque, task::Poll};
 
 use bytes::Bytes;
 use dwebsocket::connection::{
+    direct::{Direct, DirectSlot, WriteNow},
     mailbox::{Mailbox, PutError, TakeError},
     slots::{Audience, Part, Policy, Put, SlotTally, Slots},
     turnstile::Turnstile,
@@ -26,8 +27,12 @@ const SOME_TIME: Option<Duration> = Some(Duration::from_secs(1));
 /// Explores every interleaving with up to four preemptions (switches where a thread could have gone on); without a
 /// bound the models of three threads do not end.
 fn model(run: impl Fn() + Sync + Send + 'static) {
+    model_with(4, run);
+}
+
+fn model_with(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(4);
+    builder.preemption_bound = Some(preemptions);
     builder.check(run);
 }
 
@@ -113,7 +118,7 @@ fn two_takers_get_two_items_put_together() {
             })
             .collect();
         let mut items = [piece("one"), piece("two")].into();
-        assert_eq!(mailbox.put_many_now(&mut items), Ok(2));
+        assert_eq!(mailbox.put_many_now(&mut items).map(|moved| moved.items), Ok(2));
         let mut taken: Vec<_> = takers.into_iter().map(|taker| taker.join().unwrap()).collect();
         taken.sort();
         assert_eq!(taken, [piece("one"), piece("two")]);
@@ -237,6 +242,106 @@ fn a_writer_sees_the_newest_of_a_slot_whenever_it_is_put() {
         assert_eq!(tally.sent() + tally.skipped(), 2);
         assert_eq!(tally.sent(), if tally.skipped() == 0 { 2 } else { 1 });
         assert!(taken >= 1);
+    });
+}
+
+/// A socket that takes two bytes of a sender at a time.
+struct Narrow(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl WriteNow for Narrow {
+    fn write_now(&self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(2);
+        self.0.lock().unwrap().extend_from_slice(&bytes[..taken]);
+        taken
+    }
+}
+
+/// An outbox, its direct slot, and what has been written.
+#[derive(Clone)]
+struct Direction {
+    outbox: Arc<Mailbox<Bytes>>,
+    slot: Arc<DirectSlot<Narrow>>,
+    written: Arc<std::sync::Mutex<Vec<u8>>>,
+}
+
+impl Direction {
+    fn new() -> Self {
+        let direction =
+            Self { outbox: Arc::new(Mailbox::new(9, 100)), slot: Arc::default(), written: Arc::default() };
+        direction.slot.lend(Narrow(Arc::clone(&direction.written)));
+        direction
+    }
+
+    /// As a view's thread does.
+    fn send(&self, text: &'static str) {
+        let nothing_waits = || !self.outbox.is_closed() && self.outbox.is_empty();
+        match self.slot.write(piece(text), nothing_waits) {
+            Direct::Written => {}
+            Direct::Begun => self.outbox.nudge(),
+            Direct::Untouched(frame) => self.outbox.put_now(frame).unwrap(),
+        }
+    }
+
+    /// As the driver's writer does, until the outbox is closed. Gives what has been written in all.
+    fn drive(&self) -> Vec<u8> {
+        block_on(std::future::poll_fn(|context| {
+            loop {
+                let mut frames = VecDeque::from_iter(self.slot.shut());
+                let found = self.outbox.poll_take_many(context, &mut frames, 10, 100);
+                let mut written = self.written.lock().unwrap();
+                frames.iter().for_each(|frame| written.extend_from_slice(frame));
+                drop(written);
+                match found {
+                    Poll::Ready(false) => return Poll::Ready(()),
+                    Poll::Pending if frames.is_empty() => {
+                        self.slot.open();
+                        return Poll::Pending;
+                    }
+                    _ => {}
+                }
+            }
+        }));
+        self.written.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn frames_of_one_sender_keep_their_order_whoever_writes_them() {
+    model(|| {
+        let direction = Direction::new();
+        let sender = thread::spawn({
+            let direction = direction.clone();
+            move || {
+                for text in ["one", "by", "two"] {
+                    direction.send(text);
+                }
+                direction.outbox.close();
+            }
+        });
+        assert_eq!(direction.drive(), b"onebytwo");
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn frames_of_two_senders_are_written_whole_and_once() {
+    // Three threads that take many steps: more preemptions take minutes.
+    model_with(2, || {
+        let (direction, sent) = (Direction::new(), Arc::new(AtomicUsize::new(0)));
+        let senders = ["one", "two"].map(|text| {
+            let (direction, sent) = (direction.clone(), Arc::clone(&sent));
+            thread::spawn(move || {
+                direction.send(text);
+                if sent.fetch_add(1, Ordering::SeqCst) == 1 {
+                    direction.outbox.close();
+                }
+            })
+        });
+        let written = direction.drive();
+        assert!(written == b"onetwo" || written == b"twoone", "{written:?}");
+        for sender in senders {
+            sender.join().unwrap();
+        }
     });
 }
 

@@ -1,0 +1,111 @@
+//! Frames that the sending thread writes itself, past the driver.
+//!
+//! A single answer costs two changes of threads when the driver has to be woken for it, and the client waits for both.
+//! Where nothing stands before it, the sender may as well write it. A burst is better left to the driver, which writes
+//! it together: so it is only done while nothing waits on either side, and once until the driver has come round again.
+
+use bytes::{Buf, Bytes};
+
+use super::sync::Mutex;
+
+/// Longer frames are left to the driver: copying them would keep the sender, and the GIL in its hand, for too long.
+const LONGEST_BYTES: usize = 64 << 10;
+
+/// What takes bytes at once or not at all.
+pub trait WriteNow {
+    /// Writes what can be written without a wait, and tells how much; 0 also where nothing can be written any more.
+    fn write_now(&self, bytes: &[u8]) -> usize;
+}
+
+/// What became of a frame.
+#[derive(Debug)]
+pub enum Direct {
+    /// The socket has it.
+    Written,
+    /// The socket has the beginning; the driver has to be woken for the rest, which it will find.
+    Begun,
+    /// Nothing was written; the frame is given back.
+    Untouched(Bytes),
+}
+
+/// Who may write: the driver, or between its writes one sender at a time.
+///
+/// # Order
+/// The driver shuts the slot before it takes anything from the outbox, from other slots or from its own queue of control
+/// frames, and opens it when it has found all of these empty. A sender looks at the slot and, with the lock in its hand,
+/// at the outbox: when the slot is open and the outbox empty, everything that was queued before has been written whole,
+/// and nothing can be taken from the outbox before the sender lets go of the lock.
+///
+/// A sender that has written shuts the slot behind it. The driver opens it when it next looks, which it does for each
+/// message that arrives: a view that answers finds it open, and one that sends a hundred messages in a row fills the outbox.
+///
+/// # Waiting
+/// The lock is held for one write that does not block. The driver waits for it no longer than that takes; a sender that
+/// finds it taken queues its frame.
+#[derive(Debug)]
+pub struct DirectSlot<W>(Mutex<State<W>>);
+
+#[derive(Debug)]
+struct State<W> {
+    /// The driver's socket while the driver lives.
+    socket: Option<W>,
+    is_open: bool,
+    /// What the socket did not take of a frame: it goes before everything else.
+    rest: Option<Bytes>,
+}
+
+impl<W: WriteNow> DirectSlot<W> {
+    /// Lets senders write there, once the slot is open, until [`DirectSlot::take_back`].
+    pub fn lend(&self, socket: W) {
+        self.0.lock().socket = Some(socket);
+    }
+
+    /// From now on nobody writes there.
+    pub fn take_back(&self) {
+        self.0.lock().socket = None;
+    }
+
+    /// Writes a frame if the driver has nothing in hand and `nothing_waits`, which is asked under the lock.
+    pub fn write(&self, mut frame: Bytes, nothing_waits: impl FnOnce() -> bool) -> Direct {
+        if frame.len() > LONGEST_BYTES {
+            return Direct::Untouched(frame);
+        }
+        let Some(mut state) = self.0.try_lock() else { return Direct::Untouched(frame) };
+        let Some(socket) = state.socket.as_ref().filter(|_| state.is_open) else {
+            return Direct::Untouched(frame);
+        };
+        if !nothing_waits() {
+            return Direct::Untouched(frame);
+        }
+        let written = socket.write_now(&frame);
+        if written == 0 {
+            // A full socket, or one that is broken: the driver will find out which.
+            return Direct::Untouched(frame);
+        }
+        state.is_open = false;
+        if written == frame.len() {
+            return Direct::Written;
+        }
+        frame.advance(written);
+        state.rest = Some(frame);
+        Direct::Begun
+    }
+
+    /// Keeps senders from writing, and takes the rest of a frame that one has begun. For the driver.
+    pub fn shut(&self) -> Option<Bytes> {
+        let mut state = self.0.lock();
+        state.is_open = false;
+        state.rest.take()
+    }
+
+    /// Lets senders write: the driver has nothing in hand, and is woken by what is put into the outbox.
+    pub fn open(&self) {
+        self.0.lock().is_open = true;
+    }
+}
+
+impl<W> Default for DirectSlot<W> {
+    fn default() -> Self {
+        Self(Mutex::new(State { socket: None, is_open: false, rest: None }))
+    }
+}

@@ -1,0 +1,343 @@
+//! Frames that the sending thread writes itself. The driver runs only when a test lets it, so that what arrives
+//! meanwhile was written by nobody else.
+//!
+//! A binary of its own, whose tests run one after the other: whether a thread writes depends on what else the process has
+//! to do.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream as Peer,
+    os::unix::net::UnixStream,
+    sync::{Arc, Barrier},
+};
+
+use bytes::Bytes;
+use dwebsocket::{
+    connection::{Connection, Patience, Socket, Taken},
+    wire::{frame::encode_message, message::Kind},
+};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::{runtime, task::JoinHandle};
+
+#[allow(dead_code, reason = "others use the rest")]
+#[path = "connection/support.rs"]
+mod support;
+
+use support::{LONG, client_frame, config, opened, readable, tcp_pair};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+struct Standing {
+    runtime: runtime::Runtime,
+    connection: Connection,
+    peer: Peer,
+    task: JoinHandle<()>,
+    turn: Option<MutexGuard<'static, ()>>,
+}
+
+impl Standing {
+    /// A connection whose driver has found nothing to do. No other test has one.
+    fn new() -> Self {
+        let turn = TURN.lock();
+        Self { turn: Some(turn), ..Self::another() }
+    }
+
+    /// One more in the same test.
+    fn another() -> Self {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (connection, driver) = opened(config(|_| {}));
+        let (socket, peer) = runtime.block_on(tcp_pair());
+        let peer = peer.into_std().unwrap();
+        peer.set_nonblocking(false).unwrap();
+        peer.set_read_timeout(Some(LONG)).unwrap();
+        let task = runtime.spawn(driver.run_socket(Socket::Tcp(socket), Bytes::new()));
+        let standing = Self { runtime, connection, peer, task, turn: None };
+        standing.turn();
+        standing
+    }
+
+    /// Lets the driver do what it was woken for.
+    fn turn(&self) {
+        self.runtime.block_on(async {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    fn send_now(&self, text: &str) {
+        assert_eq!(self.connection.send_now(encode_message(Kind::Text, text.as_bytes())), None);
+    }
+
+    fn expect(&mut self, expected: &[u8]) {
+        let mut read = vec![0; expected.len()];
+        self.peer.read_exact(&mut read).unwrap();
+        assert_eq!(read, expected);
+    }
+
+    /// Loopback delivers before the write returns: what is not there now was not written.
+    fn expect_nothing(&mut self) {
+        self.peer.set_nonblocking(true).unwrap();
+        assert_eq!(self.peer.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        self.peer.set_nonblocking(false).unwrap();
+    }
+
+    /// The peer sends so many messages, and all are in the inbox.
+    fn receive(&mut self, messages: usize) {
+        for _ in 0..messages {
+            self.peer.write_all(&client_frame(0x81, b"hi")).unwrap();
+        }
+        self.runtime.block_on(async {
+            while self.connection.pending() < messages {
+                readable(&self.connection).await;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    fn take(&self) {
+        assert!(matches!(self.connection.receive_now(), Ok(Taken::Message(_))));
+    }
+}
+
+#[test]
+fn single_answer_is_written_by_the_thread_that_sends_it() {
+    let mut standing = Standing::new();
+    for _ in 0..2 {
+        standing.receive(1);
+        standing.take();
+        standing.send_now("one");
+        standing.expect(b"\x81\x03one");
+    }
+    assert_eq!(standing.connection.counts().sent_messages, 2);
+}
+
+#[test]
+fn second_answer_is_left_to_the_driver() {
+    let mut standing = Standing::new();
+    standing.send_now("one");
+    standing.expect(b"\x81\x03one");
+    standing.send_now("two");
+    standing.send_now("three");
+    standing.expect_nothing();
+    standing.turn();
+    standing.expect(b"\x81\x03two\x81\x05three");
+    standing.send_now("four");
+    standing.expect(b"\x81\x04four");
+}
+
+#[test]
+fn answer_is_left_to_the_driver_while_another_message_waits() {
+    let mut standing = Standing::new();
+    standing.receive(2);
+    standing.take();
+    standing.send_now("one");
+    standing.expect_nothing();
+    standing.take();
+    standing.send_now("two");
+    standing.expect_nothing();
+    standing.turn();
+    standing.expect(b"\x81\x03one\x81\x03two");
+    standing.send_now("three");
+    standing.expect(b"\x81\x05three");
+}
+
+#[test]
+fn answer_is_left_to_the_driver_while_another_driver_has_something_to_write() {
+    let mut standing = Standing::new();
+    let mut other = Standing::another();
+    other.connection.send(encode_message(Kind::Text, b"other"), Patience::Other).unwrap();
+    standing.send_now("one");
+    standing.expect_nothing();
+    other.turn();
+    other.expect(b"\x81\x05other");
+    standing.turn();
+    standing.expect(b"\x81\x03one");
+    standing.send_now("two");
+    standing.expect(b"\x81\x03two");
+}
+
+#[test]
+fn client_that_reads_nothing_keeps_nobody_else_from_writing() {
+    let mut standing = Standing::new();
+    let slow = Standing::another();
+    let frame = encode_message(Kind::Binary, &vec![0; 60_000]);
+    while slow.connection.send_now(frame.clone()).is_none() {
+        slow.turn();
+    }
+    for _ in 0..2 {
+        standing.receive(1);
+        standing.take();
+        standing.send_now("one");
+        standing.expect(b"\x81\x03one");
+    }
+}
+
+#[test]
+fn connection_that_ends_with_something_to_write_keeps_nobody_else_from_writing() {
+    let mut standing = Standing::new();
+    let other = Standing::another();
+    other.connection.send(encode_message(Kind::Text, b"other"), Patience::Other).unwrap();
+    other.task.abort();
+    assert!(other.runtime.block_on(other.task).unwrap_err().is_cancelled());
+    standing.send_now("one");
+    standing.expect(b"\x81\x03one");
+}
+
+#[test]
+fn what_is_queued_goes_first() {
+    let mut standing = Standing::new();
+    standing.connection.send(encode_message(Kind::Text, b"one"), Patience::Other).unwrap();
+    standing.send_now("two");
+    standing.expect_nothing();
+    standing.turn();
+    standing.expect(b"\x81\x03one\x81\x03two");
+}
+
+#[test]
+fn long_frame_is_left_to_the_driver() {
+    let mut standing = Standing::new();
+    // 64 KiB with the header of four bytes, and one more.
+    let text = "x".repeat(65_532);
+    standing.send_now(&text);
+    standing.expect(&[b"\x81\x7e\xff\xfc", text.as_bytes()].concat());
+    standing.receive(1);
+    standing.take();
+    let text = "x".repeat(65_533);
+    standing.send_now(&text);
+    standing.expect_nothing();
+    standing.turn();
+    standing.expect(&[b"\x81\x7e\xff\xfd", text.as_bytes()].concat());
+}
+
+#[test]
+fn frame_that_the_socket_takes_in_part_is_finished_before_anything_else() {
+    let mut standing = Standing::new();
+    let mut expected = Vec::new();
+    let mut number: u32 = 0;
+    // Until the peer, who does not read, has let the outbox fill.
+    loop {
+        let frame = encode_message(Kind::Binary, &number.to_be_bytes().repeat(10_000));
+        standing.receive(1);
+        standing.take();
+        if standing.connection.send_now(frame.clone()).is_some() {
+            break;
+        }
+        expected.extend_from_slice(&frame);
+        number += 1;
+    }
+    assert!(number > 100, "{number}");
+    let mut peer = standing.peer.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut read = vec![0; expected.len()];
+        peer.read_exact(&mut read).unwrap();
+        assert!(read == expected, "bytes are lost, doubled or in another order");
+    });
+    standing
+        .runtime
+        .block_on(async { tokio::task::spawn_blocking(|| reader.join().unwrap()).await.unwrap() });
+    standing.send_now("and on");
+    standing.expect(b"\x81\x06and on");
+}
+
+#[test]
+fn threads_that_write_and_queue_lose_double_and_mix_nothing() {
+    const THREADS: usize = 4;
+    const EACH: usize = 3_000;
+    let Standing { runtime, connection, mut peer, task, turn: _turn } = Standing::new();
+    let senders: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let connection = connection.clone();
+            std::thread::spawn(move || {
+                for number in 0..EACH {
+                    let text = format!("{thread:02} {number:06} {}", "x".repeat(number % 100));
+                    let frame = encode_message(Kind::Text, text.as_bytes());
+                    // Half of them only queue.
+                    let refused = if thread % 2 == 0 { connection.send_now(frame) } else { Some(frame) };
+                    if let Some(frame) = refused {
+                        connection.send(frame, Patience::Owner).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let reader = std::thread::spawn(move || {
+        let mut next = [0; THREADS];
+        for _ in 0..THREADS * EACH {
+            let mut head = [0; 2];
+            peer.read_exact(&mut head).unwrap();
+            assert_eq!(head[0], 0x81);
+            let mut text = vec![0; usize::from(head[1])];
+            peer.read_exact(&mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let (thread, number) =
+                (text[..2].parse::<usize>().unwrap(), text[3..9].parse::<usize>().unwrap());
+            assert_eq!(number, next[thread]);
+            assert_eq!(text.len(), 10 + number % 100);
+            next[thread] += 1;
+        }
+    });
+    runtime.block_on(async {
+        tokio::task::spawn_blocking(move || {
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            reader.join().unwrap();
+        })
+        .await
+        .unwrap();
+    });
+    task.abort();
+}
+
+/// The number of a closed descriptor is given to the next one that is opened.
+#[test]
+fn nothing_is_written_to_a_descriptor_that_took_the_number_of_the_sockets() {
+    for _ in 0..200 {
+        let Standing { runtime, connection, peer, task, turn: _turn } = Standing::new();
+        let start = Arc::new(Barrier::new(2));
+        let sender = std::thread::spawn({
+            let start = Arc::clone(&start);
+            move || {
+                start.wait();
+                // Written, or refused where the connection is lost by now.
+                drop(connection.send_now(encode_message(Kind::Text, b"hello")));
+            }
+        });
+        task.abort();
+        start.wait();
+        assert!(runtime.block_on(task).unwrap_err().is_cancelled());
+        let pairs: Vec<_> = (0..8).map(|_| UnixStream::pair().unwrap()).collect();
+        sender.join().unwrap();
+        for end in pairs.iter().flat_map(|(one, other)| [one, other]) {
+            end.set_nonblocking(true).unwrap();
+            let mut end = end;
+            assert_eq!(end.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+        drop(peer);
+    }
+}
+
+#[test]
+#[allow(unsafe_code, reason = "only the C library forks")]
+fn forked_child_writes_nothing_between_the_frames_of_its_parent() {
+    let mut standing = Standing::new();
+    let frame = encode_message(Kind::Text, b"of the child");
+    // SAFETY: the child needs nothing that another thread of this process may have locked: it puts a frame that is there
+    // already into a queue of this test, wakes a task of this test, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = standing.connection.send_now(frame).is_some();
+        // SAFETY: it ends the process, with nothing of its parent's put in order.
+        unsafe { libc::_exit(i32::from(refused)) };
+    }
+    let mut status = -1;
+    // SAFETY: the status is written to a place of its own.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+    standing.expect_nothing();
+    standing.send_now("one");
+    standing.expect(b"\x81\x03one");
+}
