@@ -42,7 +42,13 @@ def arguments() -> argparse.Namespace:
     names("--hold", type=float, default=10.0, help="seconds that idle connections are held")
     names("--limit", type=float, default=40.0, help="seconds for clients to open and for late answers")
     names("--write", action="store_true", help="write RESULTS.md and the plots into benches/peers/")
-    names("--from", dest="source", type=Path, help="measure nothing: report on this JSON file")
+    names(
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        help="measure nothing: report on these JSON files, of several as one",
+    )
     names("--list", action="store_true", help="the cases and the peers")
     return parser.parse_args()
 
@@ -53,15 +59,16 @@ def main() -> int:
     if asked.list:
         print(bench.listing(CASES.values(), PEERS.values(), 24))
         return 0
-    if asked.source:
-        results = Results(**json.loads(asked.source.read_text()))
-    else:
-        try:
+    try:
+        if asked.sources:
+            parts = [Results(**json.loads(source.read_text())) for source in asked.sources]
+            results = rounds.joined(parts)
+        else:
             cases, peers = select(bench.words(asked.only)), rounds.choose(bench.words(asked.peers))
             results = benchmark(asked, cases, peers)
-        except (ValueError, NotInstalled) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+    except (ValueError, NotInstalled) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     folder = Path(__file__).parent if asked.write else TARGET
     print(f"==> {report.write(results, folder)}")
     failed = [record for record in results.records if "error" in record and record["peer"] == SUBJECT]

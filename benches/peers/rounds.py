@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from .cases import Case, obstacle
 from .environments import Environment
@@ -39,6 +39,33 @@ class Results:
     unavailable: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, dict[str, str]] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
+
+
+SAME: Final = ("processor", "memory", "system")
+"""Of `Results.about`: where it differs, figures cannot stand side by side."""
+
+
+def joined(parts: list[Results]) -> Results:
+    """The rounds of several sittings, numbered as those of one.
+
+    Raises:
+        ValueError: they are of different machines, or what was measured had other versions.
+    """
+    whole = Results(versions=parts[0].versions, unavailable=parts[0].unavailable, left_out=parts[0].left_out)
+    for part in parts:
+        different = [key for key in SAME if part.about.get(key) != parts[0].about.get(key)]
+        different += [
+            peer for peer, versions in part.versions.items() if versions != whole.versions.get(peer)
+        ]
+        if different or len(part.versions) != len(whole.versions):
+            names = ", ".join(different) or "the peers"
+            raise ValueError(f"{names} differ between the files, which cannot be one report")
+        before = max((record["round"] for record in whole.records), default=0)
+        whole.records += [{**record, "round": before + record["round"]} for record in part.records]
+    for key in parts[0].about:
+        values = dict.fromkeys(str(part.about.get(key)) for part in parts)
+        whole.about[key] = "; ".join(values)
+    return whole
 
 
 def choose(names: list[str], known: Mapping[str, Peer] = PEERS, always: str = CEILING) -> list[Peer]:

@@ -335,6 +335,30 @@ def test_results_survive_the_json_file():
     assert rounds.Results(**json.loads(json.dumps(asdict(results())))) == results()
 
 
+def test_sittings_are_joined_round_by_round():
+    later = results()
+    later.about["date"] = "2026-01-03 03:04 UTC"
+    later.records = [{**record, "round": number} for record in later.records for number in (1, 2)]
+    whole = rounds.joined([results(), later])
+    assert [record["round"] for record in whole.records if record["peer"] == "ours"] == [1, 2, 3]
+    assert whole.about == {
+        "processor": "2 × Pro<cessor>",
+        "date": "2026-01-02 03:04 UTC; 2026-01-03 03:04 UTC",
+    }
+    assert (whole.versions, whole.unavailable) == (results().versions, results().unavailable)
+    assert rounds.joined([results()]) == results()
+
+
+def test_sittings_that_say_nothing_of_each_other_are_not_joined():
+    elsewhere, newer, fewer = results(), results(), results()
+    elsewhere.about["processor"] = "64 × another"
+    newer.versions["picows"] = {"picows": "2.0"}
+    del fewer.versions["picows"]
+    for other, named in [(elsewhere, "processor"), (newer, "picows"), (fewer, "the peers")]:
+        with pytest.raises(ValueError, match=f"{named} differ between the files"):
+            rounds.joined([results(), other])
+
+
 def test_a_plot_is_well_formed_and_to_scale():
     bars = [Bar("ours & co", 100.0, 90.0, 200.0, "ours"), Bar("<peer>", 50.0, 50.0, 50.0)]
     root = ElementTree.fromstring(bar_chart('a "title"', "note", bars))
