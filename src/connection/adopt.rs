@@ -232,7 +232,9 @@ async fn serve(mut socket: Socket, head: Bytes, early: Bytes, driver: Driver, re
         socket.write_all(&head).await
     };
     if let Ok(Ok(())) = time::timeout(driver.send_timeout(), open).await {
-        driver.run_socket(socket, early).await;
+        // Here no sender writes itself: where a signal tells the process to stop, its handler waits for the sockets, and may
+        // interrupt a sender that keeps the driver from writing.
+        driver.serve(socket, early, Socket::hold_little).await;
     }
     drop(registration);
 }

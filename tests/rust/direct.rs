@@ -8,14 +8,14 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream as Peer,
-    os::unix::net::UnixStream,
+    net::{TcpListener, TcpStream as Peer},
+    os::{fd::AsFd, unix::net::UnixStream},
     sync::{Arc, Barrier},
 };
 
 use bytes::Bytes;
 use dwebsocket::{
-    connection::{Connection, Patience, Socket, Taken},
+    connection::{Connection, Patience, Socket, Taken, adopt::Adopted},
     wire::{frame::encode_message, message::Kind},
 };
 use parking_lot::{Mutex, MutexGuard};
@@ -183,6 +183,27 @@ fn connection_that_ends_with_something_to_write_keeps_nobody_else_from_writing()
     other.task.abort();
     assert!(other.runtime.block_on(other.task).unwrap_err().is_cancelled());
     standing.send_now("one");
+    standing.expect(b"\x81\x03one");
+}
+
+#[test]
+fn socket_of_another_server_is_left_to_its_driver() {
+    let turn = Some(TURN.lock());
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let adopted = Adopted::new(runtime.handle().clone(), Arc::default()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
+    peer.set_read_timeout(Some(LONG)).unwrap();
+    let server = listener.accept().unwrap().0;
+    let adoption = adopted.prepare(server.as_fd(), config(|_| {}), None, usize::MAX).unwrap();
+    let connection = adoption.take(Bytes::from_static(b"head"), Bytes::new()).unwrap();
+    let task = runtime.spawn(async {});
+    let mut standing = Standing { runtime, connection, peer, task, turn };
+    standing.turn();
+    standing.expect(b"head");
+    standing.send_now("one");
+    standing.expect_nothing();
+    standing.turn();
     standing.expect(b"\x81\x03one");
 }
 
