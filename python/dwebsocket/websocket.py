@@ -393,8 +393,10 @@ class WebSocket:
         return message
 
     def _take_now_and_tell(self, connection: Connection) -> Message | None:
+        # In this order: what came before a message is known as soon as the message is there.
+        is_there = connection.wait_readable(0)
         self._tell_of_control_frames(connection)
-        taken = connection.receive_now_with_opcode()
+        taken = connection.receive_now_with_opcode() if is_there else None
         if taken is None:
             return None
         opcode, message = taken

@@ -287,6 +287,30 @@ def test_handle_may_be_set_when_it_is_open_and_hears_of_a_ping_while_the_view_wa
     assert seen == [(PING, b"while it waits"), (TEXT, b"over")]
 
 
+def test_handle_hears_of_a_ping_before_the_message_behind_it_whenever_both_arrive(sockets):
+    ends = sockets.open(raw=True)
+    seen = []
+    ends.websocket.handle = lambda *frame: seen.append(frame)
+    connection = ends.websocket._connection
+
+    class Arriving:
+        """The connection, on which both arrive right after the first look for control frames."""
+
+        def __getattr__(self, name):
+            return getattr(connection, name)
+
+        def take_control_frames(self):
+            ends.websocket._connection = connection
+            frames = connection.take_control_frames()
+            ends.client.send(PING, b"before")
+            ends.say("message")
+            return frames
+
+    ends.websocket._connection = Arriving()
+    assert ends.websocket.wait() == b"message"
+    assert seen == [(PING, b"before"), (TEXT, b"message")]
+
+
 def test_handle_does_not_change_what_a_timeout_is(sockets):
     ends = sockets.open()
     ends.websocket.handle = lambda *_: None
