@@ -32,12 +32,13 @@ pub enum Direct {
 ///
 /// # Order
 /// The driver shuts the slot before it takes anything from the outbox, from other slots or from its own queue of control
-/// frames, and opens it when it has found all of these empty. A sender looks at the slot and, with the lock in its hand,
+/// frames, and opens it only when it has found all of these empty. A sender looks at the slot and, with the lock in its hand,
 /// at the outbox: when the slot is open and the outbox empty, everything that was queued before has been written whole,
 /// and nothing can be taken from the outbox before the sender lets go of the lock.
 ///
 /// A sender that has written shuts the slot behind it. The driver opens it when it next looks, which it does for each
-/// message that arrives: a view that answers finds it open, and one that sends a hundred messages in a row fills the outbox.
+/// message that arrives, unless others have something to do as well: a view that answers alone finds it open, and one that
+/// sends a hundred messages in a row fills the outbox.
 ///
 /// # Waiting
 /// The lock is held for one write that does not block. The driver waits for it no longer than that takes; a sender that

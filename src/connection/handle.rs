@@ -155,8 +155,8 @@ impl Connection {
 
     /// Queues an encoded frame if there is room, the connection is open and it takes little time (a long message that is to
     /// be compressed does not); else gives a frame back, for [`Connection::send`] to go on. Never blocks, and no
-    /// slow-client policy is applied. A frame that nothing stands before, while no message waits to be taken, is written to
-    /// the socket by the calling thread.
+    /// slow-client policy is applied. A frame that nothing stands before, while no message waits to be taken and nobody
+    /// else has anything to do, is written to the socket by the calling thread.
     pub fn send_now(&self, frame: Bytes) -> Option<Bytes> {
         let shared = self.shared();
         let is_message = is_message(&frame);
