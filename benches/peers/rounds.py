@@ -51,7 +51,7 @@ def joined(parts: list[Results]) -> Results:
     Raises:
         ValueError: they are of different machines, or what was measured had other versions.
     """
-    whole = Results(versions=parts[0].versions, unavailable=parts[0].unavailable, left_out=parts[0].left_out)
+    whole = Results(versions=parts[0].versions, unavailable=parts[0].unavailable)
     for part in parts:
         different = [key for key in SAME if part.about.get(key) != parts[0].about.get(key)]
         different += [
@@ -60,6 +60,7 @@ def joined(parts: list[Results]) -> Results:
         if different or len(part.versions) != len(whole.versions):
             names = ", ".join(different) or "the peers"
             raise ValueError(f"{names} differ between the files, which cannot be one report")
+        whole.left_out.update(part.left_out)
         before = max((record["round"] for record in whole.records), default=0)
         whole.records += [{**record, "round": before + record["round"]} for record in part.records]
     for key in parts[0].about:

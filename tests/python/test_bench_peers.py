@@ -338,6 +338,7 @@ def test_results_survive_the_json_file():
 def test_sittings_are_joined_round_by_round():
     later = results()
     later.about["date"] = "2026-01-03 03:04 UTC"
+    later.left_out = {"idle-10000": {"gthread": "has 200 threads"}}
     later.records = [{**record, "round": number} for record in later.records for number in (1, 2)]
     whole = rounds.joined([results(), later])
     assert [record["round"] for record in whole.records if record["peer"] == "ours"] == [1, 2, 3]
@@ -346,6 +347,7 @@ def test_sittings_are_joined_round_by_round():
         "date": "2026-01-02 03:04 UTC; 2026-01-03 03:04 UTC",
     }
     assert (whole.versions, whole.unavailable) == (results().versions, results().unavailable)
+    assert whole.left_out == {**results().left_out, **later.left_out}
     assert rounds.joined([results()]) == results()
 
 
