@@ -63,7 +63,7 @@ impl Driver {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        self.drive(socket, early, |_| (), |_, _| None).await;
+        self.serve(socket, early, |_| ()).await;
     }
 
     /// As [`Driver::run`]; senders may write to the socket themselves (see [`Connection::send_now`]).

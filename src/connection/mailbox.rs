@@ -330,7 +330,7 @@ impl<T: Weigh> Mailbox<T> {
                 outcome
             });
             if outcome.is_some() || over {
-                thread.is_up();
+                thread.mark_up();
                 return outcome;
             }
             thread.sleep(deadline);

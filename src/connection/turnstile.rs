@@ -52,7 +52,7 @@ impl Turnstile {
             // either sees this thread in it or has raised `admitted` before.
             let waker = ThreadWaker::own();
             state.queue.push_back(Arc::clone(&waker));
-            waker.is_called();
+            waker.mark_called();
             while ticket >= state.admitted {
                 drop(state);
                 waker.sleep(None);

@@ -49,23 +49,23 @@ impl ThreadWaker {
         #[cfg(not(loom))]
         super::stack::release_unused();
         self.token.wait(deadline);
-        self.is_up();
+        self.mark_up();
     }
 
     /// The thread has something to do, and lets others go first.
-    pub(super) fn is_called(&self) {
+    pub(super) fn mark_called(&self) {
         self.called.set();
     }
 
     /// The thread goes on, whether it was woken or not.
-    pub(super) fn is_up(&self) {
+    pub(super) fn mark_up(&self) {
         self.called.clear();
     }
 }
 
 impl Wake for ThreadWaker {
     fn wake(&self) {
-        self.called.set();
+        self.mark_called();
         self.token.give();
     }
 }

@@ -264,21 +264,12 @@ def test_every_worker_of_gunicorn_shows_the_sums_and_no_counter_goes_back(
         'path("who/", __import__("shown").who)', 'path("metrics", __import__("shown").metrics)'
     )
     # So many that one worker can take more clients than there are here.
-    options = [
-        "--workers",
-        "3",
-        "--threads",
-        "400",
-        "--graceful-timeout",
-        "5",
-        *["--preload"][: int(preload)],
-    ]
+    options = ["--workers=3", "--threads=400", "--graceful-timeout=5", *["--preload"][: int(preload)]]
     running = serve_with("gthread", *options, PROMETHEUS_MULTIPROC_DIR=str(folder))
     with ExitStack() as stack:
         workers = Workers(running, stack)
         # The kernel gives a connection to whichever worker asks first: one that started alone would get all.
-        while len(workers.answered) < 2:
-            workers.scrape()
+        workers.shows({})
         while len(workers.processes) < 2 or len(workers.clients) < 6:
             workers.open()
         for _, client in workers.clients:

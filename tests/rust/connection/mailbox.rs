@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use dwebsocket::connection::{
-    mailbox::{Closed, Mailbox, PutError, TakeError},
+    mailbox::{Closed, Mailbox, Moved, PutError, TakeError},
     waker::{ThreadWaker, Wake},
 };
 
@@ -270,12 +270,14 @@ fn closing_and_clearing_gives_back_what_was_held() {
 fn many_are_put_as_far_as_they_fit() {
     let mailbox = mailbox(10, 10);
     let mut items = VecDeque::from([item(4), item(4), item(4), item(1)]);
-    assert_eq!(mailbox.put_many_now(&mut items).map(|moved| moved.items), Ok(2));
+    assert_eq!(mailbox.put_many_now(&mut items), Ok(Moved { items: 2, leaves_room: true }));
     assert_eq!(items, [item(4), item(1)], "nothing overtakes the item that does not fit");
-    assert_eq!(mailbox.put_many_now(&mut items).map(|moved| moved.items), Ok(0));
+    assert_eq!(mailbox.put_many_now(&mut items), Ok(Moved { items: 0, leaves_room: true }));
     mailbox.take_now().unwrap();
-    assert_eq!(mailbox.put_many_now(&mut items).map(|moved| moved.items), Ok(2));
+    assert_eq!(mailbox.put_many_now(&mut items), Ok(Moved { items: 2, leaves_room: true }));
     assert_eq!(mailbox.weight(), 9);
+    items.push_back(item(1));
+    assert_eq!(mailbox.put_many_now(&mut items), Ok(Moved { items: 1, leaves_room: false }));
 }
 
 #[test]
