@@ -204,7 +204,7 @@ def _limits() -> list[Peer]:
         abilities, lacks = SOCKETS, NO_DEFLATE
         if name == "fastwebsockets":
             abilities = SOCKETS - {"broadcast"}
-            lacks = {**NO_DEFLATE, "broadcast": "its read cannot be given up for a message of another"}
+            lacks = {**NO_DEFLATE, "broadcast": "cannot give up a read for a message of another"}
         return Peer(name, f"limit: {title}", "limits", ("{limits}", name, "{port}"), abilities, lacks=lacks)
 
     return [
