@@ -32,7 +32,8 @@ pub enum Direct {
 ///
 /// # Order
 /// The driver shuts the slot before it takes anything from the outbox, from other slots or from its own queue of control
-/// frames, and opens it only when it has found all of these empty. A sender looks at the slot and, with the lock in its hand,
+/// frames, and opens it only when it has found all of these empty. It holds the slot when it queues a Pong, so that no
+/// answer to a message behind the Ping goes before it. A sender looks at the slot and, with the lock in its hand,
 /// at the outbox: when the slot is open and the outbox empty, everything that was queued before has been written whole,
 /// and nothing can be taken from the outbox before the sender lets go of the lock.
 ///
@@ -97,6 +98,11 @@ impl<W: WriteNow> DirectSlot<W> {
         let mut state = self.0.lock();
         state.is_open = false;
         state.rest.take()
+    }
+
+    /// Keeps senders from writing before the driver has: it has queued something, and comes to write it. For the driver.
+    pub fn hold(&self) {
+        self.0.lock().is_open = false;
     }
 
     /// Lets senders write: the driver has nothing in hand, and is woken by what is put into the outbox.

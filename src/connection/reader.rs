@@ -207,6 +207,7 @@ impl Reader {
                 }
                 Ok(Some(Event::Ping(payload))) => {
                     shared.keep_control_frame(0x9, &payload);
+                    shared.direct.hold();
                     writer.pong(&payload);
                     Found::Some
                 }

@@ -315,6 +315,35 @@ fn threads_that_write_and_queue_lose_double_and_mix_nothing() {
 
 /// The number of a closed descriptor is given to the next one that is opened.
 #[test]
+fn answer_to_a_message_behind_a_ping_goes_behind_the_pong() {
+    const TIMES: usize = 2_000;
+    let Standing { runtime, connection, mut peer, task, turn: _turn } = Standing::new();
+    let view = std::thread::spawn(move || {
+        // It asks all the time, and so takes a message before the driver gets on.
+        for _ in 0..TIMES {
+            while !matches!(connection.receive_now(), Ok(Taken::Message(_))) {
+                std::hint::spin_loop();
+            }
+            if let Some(frame) = connection.send_now(encode_message(Kind::Text, b"answer")) {
+                connection.send(frame, Patience::Owner).unwrap();
+            }
+        }
+    });
+    let client = std::thread::spawn(move || {
+        let sent = [client_frame(0x89, b"ping"), client_frame(0x81, b"hi")].concat();
+        for _ in 0..TIMES {
+            peer.write_all(&sent).unwrap();
+            let mut read = [0; 14];
+            peer.read_exact(&mut read).unwrap();
+            assert_eq!(&read, b"\x8a\x04ping\x81\x06answer");
+        }
+    });
+    runtime.block_on(task).unwrap();
+    client.join().unwrap();
+    view.join().unwrap();
+}
+
+#[test]
 fn nothing_is_written_to_a_descriptor_that_took_the_number_of_the_sockets() {
     for _ in 0..200 {
         let Standing { runtime, connection, peer, task, turn: _turn } = Standing::new();
