@@ -313,7 +313,6 @@ fn threads_that_write_and_queue_lose_double_and_mix_nothing() {
     task.abort();
 }
 
-/// The number of a closed descriptor is given to the next one that is opened.
 #[test]
 fn answer_to_a_message_behind_a_ping_goes_behind_the_pong() {
     const TIMES: usize = 2_000;
@@ -343,6 +342,7 @@ fn answer_to_a_message_behind_a_ping_goes_behind_the_pong() {
     view.join().unwrap();
 }
 
+/// The number of a closed descriptor is given to the next one that is opened.
 #[test]
 fn nothing_is_written_to_a_descriptor_that_took_the_number_of_the_sockets() {
     for _ in 0..200 {
