@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    server::{self, Job, Listener, Notice, Notices, Preface, ThreadCounts, Told, Workers, arenas},
+    server::{self, Job, Listener, Notice, Notices, Preface, ThreadCounts, Told, Workers, arenas, futexes},
     wire::close,
 };
 
@@ -168,6 +168,7 @@ impl Server {
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.core.check_process()?;
         arenas::limit();
+        futexes::make_room(self.config.max_websocket_connections);
         let runtime = runtime::handle(py, self.io_threads)?;
         {
             let mut state = self.core.state.lock();

@@ -11,6 +11,7 @@ mod body;
 pub mod cgi;
 mod farewell;
 pub mod framing;
+pub mod futexes;
 mod http;
 mod link;
 mod listener;
