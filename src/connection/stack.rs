@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Left alone below the caller's frames, for what is called here.
-const KEPT_BYTES: usize = 1 << 10;
+const KEPT_BYTES: usize = 512;
 
 /// Not more often, since what is given back has to be got again.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -54,10 +54,17 @@ pub(super) struct Host {
 }
 
 /// Serves one client until its connection has ended. `stage` tells when to end after the exchange in flight.
-pub(super) async fn serve(host: Host, socket: Socket, stage: watch::Receiver<Stage>) {
+pub(super) fn serve(
+    host: Host,
+    socket: Socket,
+    stage: watch::Receiver<Stage>,
+) -> impl Future<Output = ()> + Send {
     // Boxed, so that a WebSocket does not go on to hold the room that HTTP needed.
-    if let Some((upgraded, stream, early)) = Box::pin(serve_http(host, socket, stage)).await {
-        upgraded.run(stream, early).await;
+    let http = Box::pin(serve_http(host, socket, stage));
+    async {
+        if let Some((upgraded, stream, early)) = http.await {
+            upgraded.run(stream, early).await;
+        }
     }
 }
 

@@ -109,12 +109,13 @@ impl Server {
                 let serve = |socket: Socket| {
                     let Some((socket, admitted)) = admission.admit(socket) else { return };
                     let counted = Counted::new(&tally, |open| &mut open.connections);
-                    let served = http::serve(host.clone(), socket, stage.subscribe());
+                    let (host, stage) = (host.clone(), stage.subscribe());
                     let trimmer = Arc::clone(&trimmer);
                     trimmer.note();
                     // A panic ends this task alone; unwinding drops the count with it.
                     tokio::spawn(async move {
-                        served.await;
+                        // Made in here: a future that is moved in has its room twice.
+                        http::serve(host, socket, stage).await;
                         // The place first: who sees the count go down may connect at once.
                         drop((admitted, counted));
                         trimmer.note();
