@@ -4,6 +4,8 @@
 //! written sooner if it leaves that to the driver. For that it only needs a hint: nothing is wrong when it is old.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(not(loom))]
+use std::{sync::OnceLock, thread};
 
 /// Those who have something to do and have not come to it yet.
 static CALLED: AtomicUsize = AtomicUsize::new(0);
@@ -12,6 +14,13 @@ static CALLED: AtomicUsize = AtomicUsize::new(0);
 #[cfg(not(loom))]
 pub(super) fn called() -> usize {
     CALLED.load(Ordering::Relaxed)
+}
+
+/// Whether all threads of the process take turns on one processor. What it was asked for first holds: a hint as well.
+#[cfg(not(loom))]
+pub(super) fn is_on_one_processor() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| thread::available_parallelism().is_ok_and(|processors| processors.get() == 1))
 }
 
 /// Whether one has something to do and has not come to it yet.

@@ -3,6 +3,11 @@
 //! A single answer costs two changes of threads when the driver has to be woken for it, and the client waits for both.
 //! Where nothing stands before it, the sender may as well write it. A burst is better left to the driver, which writes
 //! it together: so it is only done while nothing waits on either side, and once until the driver has come round again.
+//!
+//! On a single processor the driver gains nothing by writing while the sender goes on, and a loop over many sockets is done
+//! sooner without it. There a sender may write again a while after the last one, whether the driver has come round or not.
+
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 
@@ -39,32 +44,52 @@ pub enum Direct {
 ///
 /// A sender that has written shuts the slot behind it. The driver opens it when it next looks, which it does for each
 /// message that arrives, unless others have something to do as well: a view that answers alone finds it open, and one that
-/// sends a hundred messages in a row fills the outbox.
+/// sends a hundred messages in a row fills the outbox. What a sender has shut may also open by itself, after a pause: the
+/// driver has found everything empty before and taken nothing since, or it would have shut the slot itself.
 ///
 /// # Waiting
 /// The lock is held for one write that does not block. The driver waits for it no longer than that takes; a sender that
 /// finds it taken queues its frame.
 #[derive(Debug)]
-pub struct DirectSlot<W>(Mutex<State<W>>);
+pub struct DirectSlot<W> {
+    state: Mutex<State<W>>,
+    pause: Option<Duration>,
+}
 
 #[derive(Debug)]
 struct State<W> {
     /// The driver's socket while the driver lives.
     socket: Option<W>,
-    is_open: bool,
+    turn: Turn,
     /// What the socket did not take of a frame: it goes before everything else.
     rest: Option<Bytes>,
 }
 
+/// Who writes next.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// The driver, which may have something in hand.
+    Driver,
+    /// A sender.
+    Sender,
+    /// The driver, or a sender a pause later than this, when one has written.
+    After(Instant),
+}
+
 impl<W: WriteNow> DirectSlot<W> {
+    /// A shut one. `pause` is how long after a sender has written the next one may; `None`: not before the driver opens.
+    pub fn new(pause: Option<Duration>) -> Self {
+        Self { state: Mutex::new(State { socket: None, turn: Turn::Driver, rest: None }), pause }
+    }
+
     /// Lets senders write there, once the slot is open, until [`DirectSlot::take_back`].
     pub fn lend(&self, socket: W) {
-        self.0.lock().socket = Some(socket);
+        self.state.lock().socket = Some(socket);
     }
 
     /// From now on nobody writes there.
     pub fn take_back(&self) {
-        self.0.lock().socket = None;
+        self.state.lock().socket = None;
     }
 
     /// Writes a frame if the driver has nothing in hand and `nothing_waits`, which is asked under the lock.
@@ -72,8 +97,15 @@ impl<W: WriteNow> DirectSlot<W> {
         if frame.len() > LONGEST_BYTES {
             return Direct::Untouched(frame);
         }
-        let Some(mut state) = self.0.try_lock() else { return Direct::Untouched(frame) };
-        let Some(socket) = state.socket.as_ref().filter(|_| state.is_open) else {
+        let Some(mut state) = self.state.try_lock() else { return Direct::Untouched(frame) };
+        // The clock is read where it is asked for alone.
+        let now = self.pause.map(|_| Instant::now());
+        let is_open = match (state.turn, self.pause.zip(now)) {
+            (Turn::Sender, _) => true,
+            (Turn::After(written), Some((pause, now))) => now - written >= pause,
+            (Turn::After(_), None) | (Turn::Driver, _) => false,
+        };
+        let Some(socket) = state.socket.as_ref().filter(|_| is_open) else {
             return Direct::Untouched(frame);
         };
         if !nothing_waits() {
@@ -84,35 +116,30 @@ impl<W: WriteNow> DirectSlot<W> {
             // A full socket, or one that is broken: the driver will find out which.
             return Direct::Untouched(frame);
         }
-        state.is_open = false;
         if written == frame.len() {
+            state.turn = now.map_or(Turn::Driver, Turn::After);
             return Direct::Written;
         }
         frame.advance(written);
+        state.turn = Turn::Driver;
         state.rest = Some(frame);
         Direct::Begun
     }
 
     /// Keeps senders from writing, and takes the rest of a frame that one has begun. For the driver.
     pub fn shut(&self) -> Option<Bytes> {
-        let mut state = self.0.lock();
-        state.is_open = false;
+        let mut state = self.state.lock();
+        state.turn = Turn::Driver;
         state.rest.take()
     }
 
     /// Keeps senders from writing before the driver has: it has queued something, and comes to write it. For the driver.
     pub fn hold(&self) {
-        self.0.lock().is_open = false;
+        self.state.lock().turn = Turn::Driver;
     }
 
     /// Lets senders write: the driver has nothing in hand, and is woken by what is put into the outbox.
     pub fn open(&self) {
-        self.0.lock().is_open = true;
-    }
-}
-
-impl<W> Default for DirectSlot<W> {
-    fn default() -> Self {
-        Self(Mutex::new(State { socket: None, is_open: false, rest: None }))
+        self.state.lock().turn = Turn::Sender;
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    calls::is_on_one_processor,
     compression::Compression,
     driver::Driver,
     mailbox::{PutError, TakeError},
@@ -124,8 +125,9 @@ impl Connection {
         self.shared().inbox.wake_when_readable(waker);
     }
 
-    /// Queues an encoded frame (see [`crate::wire::frame`]), compressed on the calling thread where that was agreed on. Frames of one thread keep their order; those of several
-    /// threads never mix. An [`Patience::Owner`] blocks while the outbox is full, nobody else ever does.
+    /// Queues an encoded frame (see [`crate::wire::frame`]), compressed on the calling thread where that was agreed on.
+    /// Frames of one thread keep their order; those of several threads never mix. An [`Patience::Owner`] blocks while the
+    /// outbox is full, nobody else ever does.
     ///
     /// # Errors
     /// The connection is closing or closed, or the client is too slow.
@@ -156,13 +158,15 @@ impl Connection {
     /// Queues an encoded frame if there is room, the connection is open and it takes little time (a long message that is to
     /// be compressed does not); else gives a frame back, for [`Connection::send`] to go on. Never blocks, and no
     /// slow-client policy is applied. A frame that nothing stands before, while no message waits to be taken and nobody
-    /// else has anything to do, is written to the socket by the calling thread.
-    pub fn send_now(&self, frame: Bytes) -> Option<Bytes> {
+    /// else has anything to do, is written to the socket by the calling thread: an owner's, and on a single processor
+    /// everybody's.
+    pub fn send_now(&self, frame: Bytes, patience: Patience) -> Option<Bytes> {
         let shared = self.shared();
         let is_message = is_message(&frame);
         let outcome = match self.compression_of(&frame) {
             Some(compression) => compression.send_now(shared, frame),
-            None => shared.write_or_put_now(frame),
+            None if patience == Patience::Owner || is_on_one_processor() => shared.write_or_put_now(frame),
+            None => shared.put_now(frame),
         };
         match outcome {
             Ok(size) => {

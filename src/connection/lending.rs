@@ -2,13 +2,18 @@
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-    process,
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use rustix::net::{SendFlags, send};
 
 use super::{direct::WriteNow, shared::Shared, socket::Socket};
+
+/// How many forks lie between the first process and this one. To ask for the number of a process is a system call.
+static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// A plain socket that is the driver's.
 #[derive(Debug)]
@@ -16,13 +21,14 @@ pub(super) struct Lent {
     socket: RawFd,
     /// A child that was forked inherits the socket, and what its own threads would write there would fall between the
     /// frames of its parent.
-    process: u32,
+    forks: u32,
 }
 
 impl WriteNow for Lent {
     #[allow(unsafe_code, reason = "the socket is the driver's, who cannot be borrowed from")]
     fn write_now(&self, bytes: &[u8]) -> usize {
-        if self.process != process::id() {
+        // A child has one thread at first, and that one has counted before it could come here.
+        if self.forks != FORKS.load(Ordering::Relaxed) {
             return 0;
         }
         // SAFETY: the descriptor is open: a `Lending` put it into the slot, under whose lock this is called, and takes it
@@ -38,9 +44,25 @@ pub(super) struct Lending(Arc<Shared>);
 impl Lending {
     /// Whoever drops the socket drops this first.
     pub(super) fn begin(shared: &Arc<Shared>, socket: &Socket) -> Self {
-        shared.direct.lend(Lent { socket: socket.as_fd().as_raw_fd(), process: process::id() });
+        if counts_forks() {
+            let (socket, forks) = (socket.as_fd().as_raw_fd(), FORKS.load(Ordering::Relaxed));
+            shared.direct.lend(Lent { socket, forks });
+        }
         Self(Arc::clone(shared))
     }
+}
+
+/// Whether every fork from now on is counted in the child; without memory for that it is not.
+fn counts_forks() -> bool {
+    extern "C" fn in_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    #[allow(unsafe_code, reason = "what is to be done in a child the C library is told")]
+    // SAFETY: the function only counts, which it may in a child of many threads too, and is there as long as the process:
+    // nothing unloads an extension of Python.
+    *ANSWER.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(in_child)) == 0 })
 }
 
 impl Drop for Lending {

@@ -10,7 +10,11 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{io::AsyncWrite, time::Instant};
 
-use super::{calls::called, flight::Flight, shared::Shared};
+use super::{
+    calls::{called, is_on_one_processor},
+    flight::Flight,
+    shared::Shared,
+};
 use crate::wire::frame;
 
 /// What is taken from the outbox at once, to be written together.
@@ -188,8 +192,9 @@ impl Writer {
         }
         if self.frames.is_empty() {
             shared.rest.begin();
-            // One may be called: whoever answers the message that has just come.
-            if called() <= 1 {
+            // One may be called: whoever answers the message that has just come. On a single processor all those called come
+            // to it before a sender does.
+            if called() <= 1 || is_on_one_processor() {
                 shared.direct.open();
                 self.slot = Slot::Open;
             }

@@ -255,9 +255,9 @@ impl PyConnection {
     fn send(&self, py: Python<'_>, message: &Bound<'_, PyAny>, binary: bool, owner: bool) -> PyResult<()> {
         let frame = frame::encode(message, binary)?;
         let patience = if owner { Patience::Owner } else { Patience::Other };
+        // Where there is room, as nearly always, and little to compress, the GIL is kept.
+        let Some(frame) = self.connection.send_now(frame, patience) else { return Ok(()) };
         let sent = if owner || self.connection.compresses(&frame) {
-            // Where there is room, as nearly always, and little to compress, the GIL is kept.
-            let Some(frame) = self.connection.send_now(frame) else { return Ok(()) };
             runtime::detached_in_turn(py, || self.connection.send(frame, patience))
         } else {
             self.connection.send(frame, patience)

@@ -15,92 +15,20 @@ use std::{
 
 use bytes::Bytes;
 use dwebsocket::{
-    connection::{Connection, Patience, Socket, Taken, adopt::Adopted},
+    connection::{Patience, Taken, adopt::Adopted},
     wire::{frame::encode_message, message::Kind},
 };
-use parking_lot::{Mutex, MutexGuard};
-use tokio::{runtime, task::JoinHandle};
+use tokio::runtime;
 
 #[allow(dead_code, reason = "others use the rest")]
 #[path = "connection/support.rs"]
 mod support;
 
-use support::{LONG, client_frame, config, opened, readable, tcp_pair};
+#[path = "connection/standing.rs"]
+mod standing;
 
-static TURN: Mutex<()> = Mutex::new(());
-
-struct Standing {
-    runtime: runtime::Runtime,
-    connection: Connection,
-    peer: Peer,
-    task: JoinHandle<()>,
-    turn: Option<MutexGuard<'static, ()>>,
-}
-
-impl Standing {
-    /// A connection whose driver has found nothing to do. No other test has one.
-    fn new() -> Self {
-        let turn = TURN.lock();
-        Self { turn: Some(turn), ..Self::another() }
-    }
-
-    /// One more in the same test.
-    fn another() -> Self {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (connection, driver) = opened(config(|_| {}));
-        let (socket, peer) = runtime.block_on(tcp_pair());
-        let peer = peer.into_std().unwrap();
-        peer.set_nonblocking(false).unwrap();
-        peer.set_read_timeout(Some(LONG)).unwrap();
-        let task = runtime.spawn(driver.run_socket(Socket::Tcp(socket), Bytes::new()));
-        let standing = Self { runtime, connection, peer, task, turn: None };
-        standing.turn();
-        standing
-    }
-
-    /// Lets the driver do what it was woken for.
-    fn turn(&self) {
-        self.runtime.block_on(async {
-            for _ in 0..4 {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-
-    fn send_now(&self, text: &str) {
-        assert_eq!(self.connection.send_now(encode_message(Kind::Text, text.as_bytes())), None);
-    }
-
-    fn expect(&mut self, expected: &[u8]) {
-        let mut read = vec![0; expected.len()];
-        self.peer.read_exact(&mut read).unwrap();
-        assert_eq!(read, expected);
-    }
-
-    /// Loopback delivers before the write returns: what is not there now was not written.
-    fn expect_nothing(&mut self) {
-        self.peer.set_nonblocking(true).unwrap();
-        assert_eq!(self.peer.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        self.peer.set_nonblocking(false).unwrap();
-    }
-
-    /// The peer sends so many messages, and all are in the inbox.
-    fn receive(&mut self, messages: usize) {
-        for _ in 0..messages {
-            self.peer.write_all(&client_frame(0x81, b"hi")).unwrap();
-        }
-        self.runtime.block_on(async {
-            while self.connection.pending() < messages {
-                readable(&self.connection).await;
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-
-    fn take(&self) {
-        assert!(matches!(self.connection.receive_now(), Ok(Taken::Message(_))));
-    }
-}
+use standing::{Standing, TURN};
+use support::{LONG, client_frame, config};
 
 #[test]
 fn single_answer_is_written_by_the_thread_that_sends_it() {
@@ -164,7 +92,7 @@ fn client_that_reads_nothing_keeps_nobody_else_from_writing() {
     let mut standing = Standing::new();
     let slow = Standing::another();
     let frame = encode_message(Kind::Binary, &vec![0; 60_000]);
-    while slow.connection.send_now(frame.clone()).is_none() {
+    while slow.connection.send_now(frame.clone(), Patience::Owner).is_none() {
         slow.turn();
     }
     for _ in 0..2 {
@@ -210,7 +138,7 @@ fn socket_of_another_server_is_left_to_its_driver() {
 #[test]
 fn what_is_queued_goes_first() {
     let mut standing = Standing::new();
-    standing.connection.send(encode_message(Kind::Text, b"one"), Patience::Other).unwrap();
+    standing.queue("one");
     standing.send_now("two");
     standing.expect_nothing();
     standing.turn();
@@ -243,7 +171,7 @@ fn frame_that_the_socket_takes_in_part_is_finished_before_anything_else() {
         let frame = encode_message(Kind::Binary, &number.to_be_bytes().repeat(10_000));
         standing.receive(1);
         standing.take();
-        if standing.connection.send_now(frame.clone()).is_some() {
+        if standing.connection.send_now(frame.clone(), Patience::Owner).is_some() {
             break;
         }
         expected.extend_from_slice(&frame);
@@ -276,7 +204,11 @@ fn threads_that_write_and_queue_lose_double_and_mix_nothing() {
                     let text = format!("{thread:02} {number:06} {}", "x".repeat(number % 100));
                     let frame = encode_message(Kind::Text, text.as_bytes());
                     // Half of them only queue.
-                    let refused = if thread % 2 == 0 { connection.send_now(frame) } else { Some(frame) };
+                    let refused = if thread % 2 == 0 {
+                        connection.send_now(frame, Patience::Owner)
+                    } else {
+                        Some(frame)
+                    };
                     if let Some(frame) = refused {
                         connection.send(frame, Patience::Owner).unwrap();
                     }
@@ -323,7 +255,7 @@ fn answer_to_a_message_behind_a_ping_goes_behind_the_pong() {
             while !matches!(connection.receive_now(), Ok(Taken::Message(_))) {
                 std::hint::spin_loop();
             }
-            if let Some(frame) = connection.send_now(encode_message(Kind::Text, b"answer")) {
+            if let Some(frame) = connection.send_now(encode_message(Kind::Text, b"answer"), Patience::Owner) {
                 connection.send(frame, Patience::Owner).unwrap();
             }
         }
@@ -353,7 +285,7 @@ fn nothing_is_written_to_a_descriptor_that_took_the_number_of_the_sockets() {
             move || {
                 start.wait();
                 // Written, or refused where the connection is lost by now.
-                drop(connection.send_now(encode_message(Kind::Text, b"hello")));
+                drop(connection.send_now(encode_message(Kind::Text, b"hello"), Patience::Owner));
             }
         });
         task.abort();
@@ -379,7 +311,7 @@ fn forked_child_writes_nothing_between_the_frames_of_its_parent() {
     // already into a queue of this test, wakes a task of this test, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let refused = standing.connection.send_now(frame).is_some();
+        let refused = standing.connection.send_now(frame, Patience::Owner).is_some();
         // SAFETY: it ends the process, with nothing of its parent's put in order.
         unsafe { libc::_exit(i32::from(refused)) };
     }

@@ -265,9 +265,11 @@ struct Direction {
 }
 
 impl Direction {
-    fn new() -> Self {
+    /// Senders wait for the driver between two writes, or for no time at all.
+    fn new(waits_for_driver: bool) -> Self {
+        let slot = DirectSlot::new((!waits_for_driver).then_some(Duration::ZERO));
         let direction =
-            Self { outbox: Arc::new(Mailbox::new(9, 100)), slot: Arc::default(), written: Arc::default() };
+            Self { outbox: Arc::new(Mailbox::new(9, 100)), slot: Arc::new(slot), written: Arc::default() };
         direction.slot.lend(Narrow(Arc::clone(&direction.written)));
         direction
     }
@@ -307,42 +309,49 @@ impl Direction {
 
 #[test]
 fn frames_of_one_sender_keep_their_order_whoever_writes_them() {
-    model(|| {
-        let direction = Direction::new();
-        let sender = thread::spawn({
-            let direction = direction.clone();
-            move || {
-                for text in ["one", "by", "two"] {
-                    direction.send(text);
-                }
-                direction.outbox.close();
+    for waits_for_driver in [true, false] {
+        model(move || one_sender_and_the_driver(&Direction::new(waits_for_driver)));
+    }
+}
+
+fn one_sender_and_the_driver(direction: &Direction) {
+    let sender = thread::spawn({
+        let direction = direction.clone();
+        move || {
+            for text in ["one", "by", "two"] {
+                direction.send(text);
             }
-        });
-        assert_eq!(direction.drive(), b"onebytwo");
-        sender.join().unwrap();
+            direction.outbox.close();
+        }
     });
+    assert_eq!(direction.drive(), b"onebytwo");
+    sender.join().unwrap();
 }
 
 #[test]
 fn frames_of_two_senders_are_written_whole_and_once() {
-    // Three threads that take many steps: more preemptions take minutes.
-    model_with(2, || {
-        let (direction, sent) = (Direction::new(), Arc::new(AtomicUsize::new(0)));
-        let senders = ["one", "two"].map(|text| {
-            let (direction, sent) = (direction.clone(), Arc::clone(&sent));
-            thread::spawn(move || {
-                direction.send(text);
-                if sent.fetch_add(1, Ordering::SeqCst) == 1 {
-                    direction.outbox.close();
-                }
-            })
-        });
-        let written = direction.drive();
-        assert!(written == b"onetwo" || written == b"twoone", "{written:?}");
-        for sender in senders {
-            sender.join().unwrap();
-        }
+    for waits_for_driver in [true, false] {
+        // Three threads that take many steps: more preemptions take minutes.
+        model_with(2, move || two_senders_and_the_driver(&Direction::new(waits_for_driver)));
+    }
+}
+
+fn two_senders_and_the_driver(direction: &Direction) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let senders = ["one", "two"].map(|text| {
+        let (direction, sent) = (direction.clone(), Arc::clone(&sent));
+        thread::spawn(move || {
+            direction.send(text);
+            if sent.fetch_add(1, Ordering::SeqCst) == 1 {
+                direction.outbox.close();
+            }
+        })
     });
+    let written = direction.drive();
+    assert!(written == b"onetwo" || written == b"twoone", "{written:?}");
+    for sender in senders {
+        sender.join().unwrap();
+    }
 }
 
 #[test]

@@ -314,7 +314,7 @@ async fn nothing_is_sent_to_a_closed_connection() {
         connection.close(1000, "");
         let frame = plain(&json(1, 2000));
         assert!(!connection.compresses(&frame));
-        assert_eq!(connection.send_now(frame.clone()), Some(frame.clone()));
+        assert_eq!(connection.send_now(frame.clone(), Patience::Owner), Some(frame.clone()));
         let closed = SendError::Closed(reason(1000, "", ClosedBy::Us));
         assert_eq!(connection.send(frame, Patience::Owner), Err(closed));
     }
@@ -327,10 +327,10 @@ async fn a_long_message_is_left_to_who_has_the_time() {
         let mut client = Client::new(peer, agreement);
         let short = plain(&json(2, 2000));
         assert!(connection.compresses(&short));
-        assert_eq!(connection.send_now(short), None);
+        assert_eq!(connection.send_now(short, Patience::Owner), None);
         client.receive().await;
         let text = json(3, 200_000);
-        let back = connection.send_now(plain(&text)).unwrap();
+        let back = connection.send_now(plain(&text), Patience::Owner).unwrap();
         connection.send(back, Patience::Other).unwrap();
         assert_eq!(client.receive().await.payload, text);
         assert_eq!(client.first_bytes, [0xC1, 0xC1]);
@@ -351,7 +351,7 @@ async fn a_message_to_many_clients_is_compressed_once() {
         let mut count = 0;
         for (connection, client, _) in &mut clients {
             // Only a message that is recognised takes little time.
-            if let Some(frame) = connection.send_now(plain(&text)) {
+            if let Some(frame) = connection.send_now(plain(&text), Patience::Owner) {
                 count += 1;
                 connection.send(frame, Patience::Other).unwrap();
             }

@@ -192,9 +192,9 @@ async fn a_stalled_client_delays_nobody_else() {
 async fn sending_now_fills_the_outbox_to_its_bound_and_gives_the_next_frame_back() {
     let (connection, _driver) = opened(config(|config| config.outbox_bytes = 100));
     for _ in 0..10 {
-        assert_eq!(connection.send_now(frame(10)), None);
+        assert_eq!(connection.send_now(frame(10), Patience::Owner), None);
     }
-    assert_eq!(connection.send_now(frame(4)), Some(frame(4)));
+    assert_eq!(connection.send_now(frame(4), Patience::Owner), Some(frame(4)));
     // It asked; nothing happens to the client for it.
     assert_eq!(connection.close_reason(), None);
     assert_eq!(connection.counts().sent_messages, 10);
@@ -205,7 +205,7 @@ async fn sending_now_fills_the_outbox_to_its_bound_and_gives_the_next_frame_back
 async fn sending_now_to_a_closed_connection_gives_the_frame_back() {
     let (connection, _driver) = opened(config(|_| {}));
     connection.close(1000, "");
-    assert_eq!(connection.send_now(frame(4)), Some(frame(4)));
+    assert_eq!(connection.send_now(frame(4), Patience::Owner), Some(frame(4)));
 }
 
 #[tokio::test]
