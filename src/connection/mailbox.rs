@@ -315,6 +315,9 @@ impl<T: Weigh> Mailbox<T> {
         if let Some(outcome) = self.change(&mut attempt) {
             return Some(outcome);
         }
+        if timeout == Some(Duration::ZERO) {
+            return None;
+        }
         let deadline = deadline_after(timeout);
         let thread = ThreadWaker::own();
         let mut over = false;

@@ -113,6 +113,18 @@ fn every_way_of_waiting_ends_when_its_time_is_up() {
 }
 
 #[test]
+fn one_who_has_no_time_does_not_sleep() {
+    let mailbox = mailbox(1, 10);
+    // Whoever sleeps uses this up.
+    thread::current().unpark();
+    assert_eq!(mailbox.take(Some(Duration::ZERO)), Err(TakeError::TimedOut));
+    assert!(!mailbox.wait(Some(Duration::ZERO)));
+    let begun = Instant::now();
+    thread::park_timeout(LONG);
+    assert!(begun.elapsed() < LONG / 2);
+}
+
+#[test]
 fn every_way_of_waiting_is_woken_by_the_close_and_gets_what_is_left_first() {
     for way in WAYS {
         for _ in 0..100 {
