@@ -72,8 +72,8 @@ enum Turn {
     Driver,
     /// A sender.
     Sender,
-    /// The driver, or a sender a pause later than this, when one has written.
-    After(Instant),
+    /// The driver, or from this moment on a sender: one has written a pause before.
+    From(Instant),
 }
 
 impl<W: WriteNow> DirectSlot<W> {
@@ -98,12 +98,10 @@ impl<W: WriteNow> DirectSlot<W> {
             return Direct::Untouched(frame);
         }
         let Some(mut state) = self.state.try_lock() else { return Direct::Untouched(frame) };
-        // The clock is read where it is asked for alone.
-        let now = self.pause.map(|_| Instant::now());
-        let is_open = match (state.turn, self.pause.zip(now)) {
-            (Turn::Sender, _) => true,
-            (Turn::After(written), Some((pause, now))) => now - written >= pause,
-            (Turn::After(_), None) | (Turn::Driver, _) => false,
+        let is_open = match state.turn {
+            Turn::Driver => false,
+            Turn::Sender => true,
+            Turn::From(moment) => moment <= Instant::now(),
         };
         let Some(socket) = state.socket.as_ref().filter(|_| is_open) else {
             return Direct::Untouched(frame);
@@ -117,7 +115,7 @@ impl<W: WriteNow> DirectSlot<W> {
             return Direct::Untouched(frame);
         }
         if written == frame.len() {
-            state.turn = now.map_or(Turn::Driver, Turn::After);
+            state.turn = self.pause.map_or(Turn::Driver, |pause| Turn::From(Instant::now() + pause));
             return Direct::Written;
         }
         frame.advance(written);

@@ -192,8 +192,8 @@ impl Writer {
         }
         if self.frames.is_empty() {
             shared.rest.begin();
-            // One may be called: whoever answers the message that has just come. On a single processor all those called come
-            // to it before a sender does.
+            // One may be called: whoever answers the message that has just come. On a single processor a loop may come to this
+            // socket long after the driver; it looks itself whether anybody is called then.
             if called() <= 1 || is_on_one_processor() {
                 shared.direct.open();
                 self.slot = Slot::Open;
