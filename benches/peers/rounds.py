@@ -46,21 +46,23 @@ SAME: Final = ("processor", "memory", "system")
 
 
 def joined(parts: list[Results]) -> Results:
-    """The rounds of several sittings, numbered as those of one.
+    """The rounds of several sittings, numbered as those of one; a sitting may have had some of the peers.
 
     Raises:
         ValueError: they are of different machines, or what was measured had other versions.
     """
-    whole = Results(versions=parts[0].versions, unavailable=parts[0].unavailable)
+    whole = Results()
     for part in parts:
         different = [key for key in SAME if part.about.get(key) != parts[0].about.get(key)]
         different += [
-            peer for peer, versions in part.versions.items() if versions != whole.versions.get(peer)
+            peer for peer, versions in part.versions.items() if versions != whole.versions.get(peer, versions)
         ]
-        if different or len(part.versions) != len(whole.versions):
-            names = ", ".join(different) or "the peers"
-            raise ValueError(f"{names} differ between the files, which cannot be one report")
-        whole.left_out.update(part.left_out)
+        if different:
+            raise ValueError(f"{', '.join(different)} differ between the files, which cannot be one report")
+        whole.versions.update(part.versions)
+        whole.unavailable.update(part.unavailable)
+        for case, reasons in part.left_out.items():
+            whole.left_out.setdefault(case, {}).update(reasons)
         before = max((record["round"] for record in whole.records), default=0)
         whole.records += [{**record, "round": before + record["round"]} for record in part.records]
     for key in parts[0].about:

@@ -351,12 +351,24 @@ def test_sittings_are_joined_round_by_round():
     assert rounds.joined([results()]) == results()
 
 
+def test_a_sitting_of_fewer_peers_adds_its_rounds():
+    fewer = results()
+    del fewer.versions["picows"]
+    fewer.records = [record for record in fewer.records if record["peer"] == "ours"]
+    fewer.left_out = {case: {"one-more": "has its reason"} for case in fewer.left_out}
+    for parts in ([results(), fewer], [fewer, results()]):
+        whole = rounds.joined(parts)
+        assert whole.versions == results().versions
+        assert len(whole.records) == len(results().records) + len(fewer.records)
+        for case, reasons in results().left_out.items():
+            assert whole.left_out[case] == {**reasons, "one-more": "has its reason"}
+
+
 def test_sittings_that_say_nothing_of_each_other_are_not_joined():
-    elsewhere, newer, fewer = results(), results(), results()
+    elsewhere, newer = results(), results()
     elsewhere.about["processor"] = "64 × another"
     newer.versions["picows"] = {"picows": "2.0"}
-    del fewer.versions["picows"]
-    for other, named in [(elsewhere, "processor"), (newer, "picows"), (fewer, "the peers")]:
+    for other, named in [(elsewhere, "processor"), (newer, "picows")]:
         with pytest.raises(ValueError, match=f"{named} differ between the files"):
             rounds.joined([results(), other])
 
