@@ -65,6 +65,8 @@ def joined(parts: list[Results]) -> Results:
             whole.left_out.setdefault(case, {}).update(reasons)
         before = max((record["round"] for record in whole.records), default=0)
         whole.records += [{**record, "round": before + record["round"]} for record in part.records]
+    # What could not be installed for one sitting may have been measured in another.
+    whole.unavailable = {peer: why for peer, why in whole.unavailable.items() if peer not in whole.versions}
     for key in parts[0].about:
         values = dict.fromkeys(str(part.about.get(key)) for part in parts)
         whole.about[key] = "; ".join(values)

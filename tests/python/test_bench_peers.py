@@ -364,6 +364,16 @@ def test_a_sitting_of_fewer_peers_adds_its_rounds():
             assert whole.left_out[case] == {**reasons, "one-more": "has its reason"}
 
 
+def test_a_peer_that_one_sitting_could_not_install_is_measured_by_another():
+    installed = results()
+    installed.unavailable = {}
+    installed.versions["socketify"] = {"socketify": "0.1"}
+    for parts in ([results(), installed], [installed, results()]):
+        whole = rounds.joined(parts)
+        assert "socketify" in whole.versions
+        assert whole.unavailable == {}
+
+
 def test_sittings_that_say_nothing_of_each_other_are_not_joined():
     elsewhere, newer = results(), results()
     elsewhere.about["processor"] = "64 × another"
