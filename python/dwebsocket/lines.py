@@ -9,8 +9,13 @@ from threading import Lock
 from typing import Any, Final
 from weakref import WeakSet
 
+from django.utils.log import ServerFormatter
+
 MOST_WAITING: Final = 1000
 """Lines that may wait for the thread that is writing; whoever brings a further one waits with it."""
+
+FORMAT_OF_DJANGO: Final = "[{server_time}] {message}"
+"""Of the lines of ``django.server``, unless the project wants another."""
 
 
 class Lines:
@@ -40,19 +45,23 @@ class Lines:
         if record.levelno < handler.level:
             return
         try:
-            line = handler.format(record) + handler.terminator
+            text = handler.format(record)
         except Exception:  # noqa: BLE001 -- as every handler
             handler.handleError(record)
             return
-        self._waiting.append(line)
+        self.write_text(text)
+
+    def write_text(self, text: str) -> None:
+        """Does the same with what a record was made to."""
+        self._waiting.append(text + self.handler.terminator)
         # Whoever has the turn looks again once it has given it up: what is left to it is not left behind.
         while self._waiting and self._turn.acquire(blocking=len(self._waiting) > MOST_WAITING):
             try:
-                self._write_waiting(record)
+                self._write_waiting()
             finally:
                 self._turn.release()
 
-    def _write_waiting(self, record: logging.LogRecord) -> None:
+    def _write_waiting(self) -> None:
         handler = self.handler
         # Others only append.
         text = "".join([self._waiting.popleft() for _ in range(len(self._waiting))])
@@ -63,9 +72,42 @@ class Lines:
             handler.stream.write(text)
             handler.flush()
         except Exception:  # noqa: BLE001 -- as every handler
-            handler.handleError(record)
+            handler.handleError(logging.makeLogRecord({"msg": text}))
         finally:
             handler.release()
+
+
+class Pattern:
+    """What Django's formatter of ``django.server`` makes of a request: it is asked once for each status.
+
+    To make a record of each request, and the line of that, takes several times as long as to make the line.
+
+    Attributes:
+        formatter: which one; `fits` has to hold for it.
+    """
+
+    _TIME, _MESSAGE = "\0time\0", "\0message\0"
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        self.formatter = formatter
+        self._parts: dict[int, tuple[str, str, str]] = {}
+
+    @staticmethod
+    def fits(formatter: logging.Formatter | None) -> bool:
+        """Whether the line of a request depends on nothing but its time, its message and its status."""
+        return type(formatter) is ServerFormatter and formatter._fmt == FORMAT_OF_DJANGO
+
+    def line(self, status: int, server_time: str, message: str) -> str:
+        """What the formatter makes of a record with these."""
+        before, between, behind = self._parts.get(status) or self._ask(status)
+        return f"{before}{server_time}{between}{message}{behind}"
+
+    def _ask(self, status: int) -> tuple[str, str, str]:
+        of_record = {"msg": self._MESSAGE, "server_time": self._TIME, "status_code": status}
+        before, rest = self.formatter.format(logging.makeLogRecord(of_record)).split(self._TIME)
+        between, behind = rest.split(self._MESSAGE)
+        self._parts[status] = before, between, behind
+        return before, between, behind
 
 
 _everywhere: WeakSet[Lines] = WeakSet()

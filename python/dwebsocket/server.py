@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from django.db import connections
 
 from . import _core, watch
-from .lines import Lines
+from .lines import Lines, Pattern
 
 if TYPE_CHECKING:
     from ._core import AccessLog
@@ -256,6 +256,7 @@ class RequestLog:
 
     def __init__(self) -> None:
         self._lines: Lines | None = None
+        self._pattern: Pattern | None = None
         self._time = (0, "")
 
     def response(self, environ: Mapping[str, Any], status: int, sent_bytes: int, seconds: float) -> None:
@@ -281,16 +282,19 @@ class RequestLog:
         if not logger.isEnabledFor(level):
             return
         line, arguments = f'"%s" {what}', (_request_line(environ), *arguments)
+        handler = self._plain_handler()
+        pattern = self._pattern_of(handler)
+        if handler is not None and pattern is not None:
+            if level >= handler.level:
+                text = pattern.line(status, self._server_time(), line % arguments)
+                self._lines_of(handler).write_text(text)
+            return
         extra = {"request": None, "server_time": self._server_time(), "status_code": status}
         record = logger.makeRecord(logger.name, level, __file__, 0, line, arguments, None, None, extra)
-        handler = self._plain_handler()
         if handler is None:
             logger.handle(record)
-            return
-        lines = self._lines
-        if lines is None or lines.handler is not handler:
-            self._lines = lines = Lines(handler)
-        lines.write(record)
+        else:
+            self._lines_of(handler).write(record)
 
     def _plain_handler(self) -> logging.StreamHandler[Any] | None:
         """The handler that Django sets up; None: the project wants another, which is left to logging."""
@@ -299,6 +303,24 @@ class RequestLog:
             return None
         handler = logger.handlers[0]
         return handler if type(handler) is logging.StreamHandler and not handler.filters else None
+
+    def _lines_of(self, handler: logging.StreamHandler[Any]) -> Lines:
+        lines = self._lines
+        if lines is None or lines.handler is not handler:
+            self._lines = lines = Lines(handler)
+        return lines
+
+    def _pattern_of(self, handler: logging.Handler | None) -> Pattern | None:
+        """Of the handler's formatter; None: it may want more of a record than its line needs."""
+        formatter = handler.formatter if handler is not None else None
+        pattern = self._pattern
+        if formatter is None or logging.getLogRecordFactory() is not logging.LogRecord:
+            return None
+        if pattern is None or pattern.formatter is not formatter:
+            if not Pattern.fits(formatter):
+                return None
+            self._pattern = pattern = Pattern(formatter)
+        return pattern
 
     def _server_time(self) -> str:
         second = int(time.time())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import threading
 from typing import Any
 
 import pytest
+from django.utils import termcolors
+from django.utils.log import DEFAULT_LOGGING, ServerFormatter
 from dwebsocket import lines
 from dwebsocket.lines import Lines
 from dwebsocket.server import RequestLog
@@ -179,10 +182,18 @@ def test_each_handler_of_a_project_gets_each_line_once(
     assert [terminal.writes for terminal in terminals] == [[f'{own}"GET /a HTTP/1.1" 200 5{end}']] * count
 
 
+def the_handler(
+    logger: logging.Logger, formatter: logging.Formatter | None = None
+) -> tuple[logging.StreamHandler[Any], Terminal]:
+    """Makes a handler the only one: pytest gives the logger some of its own when a test begins."""
+    handler = logging.StreamHandler(terminal := Terminal())
+    handler.setFormatter(formatter)
+    logger.handlers = [handler]
+    return handler, terminal
+
+
 def test_the_filters_and_levels_of_a_project_hold(logger: logging.Logger) -> None:
-    terminal = Terminal()
-    handler = logging.StreamHandler(terminal)
-    logger.addHandler(handler)
+    handler, terminal = the_handler(logger)
     log = RequestLog()
     handler.addFilter(lambda record: record.status_code != 200)
     log.response(ENVIRON, 200, 5, 0.1)
@@ -206,3 +217,96 @@ def test_a_handler_that_was_exchanged_gets_the_lines_from_then_on(logger: loggin
         logger.handlers = [logging.StreamHandler(terminal)]
         log.response(ENVIRON, 200, 5, 0.1)
     assert [len(terminal.writes) for terminal in terminals] == [1, 1]
+
+
+FORMAT = DEFAULT_LOGGING["formatters"]["django.server"]["format"]
+
+
+def formatter_of_django(
+    format_text: str = FORMAT, kind: type[ServerFormatter] = ServerFormatter
+) -> ServerFormatter:
+    """As Django sets it up, in the colours that it has on a terminal."""
+    formatter = kind(format_text, style="{")
+    for role, colours in termcolors.PALETTES[termcolors.DARK_PALETTE].items():
+        setattr(formatter.style, role, termcolors.make_style(**colours))
+    return formatter
+
+
+@pytest.mark.parametrize("status", [101, 200, 204, 302, 304, 400, 404, 426, 500, 503])
+def test_a_line_is_what_djangos_formatter_makes_of_a_record_that_is_not_made(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    made = []
+
+    def make_record(*arguments: Any) -> logging.LogRecord:
+        made.append(arguments)
+        return logging.Logger.makeRecord(logger, *arguments)
+
+    monkeypatch.setattr(logger, "makeRecord", make_record)
+    handler, terminal = the_handler(logger, formatter_of_django())
+    log = RequestLog()
+    monkeypatch.setattr(log, "_server_time", lambda: "26/Nov/2026 10:11:12")
+    target = {**ENVIRON, "RAW_URI": "/%s?a={b}"}
+    for _ in range(2):
+        log.response(target, status, 5, 0.1)
+    assert made == []
+    # Whoever wants to see records gets them.
+    handler.addFilter(lambda record: True)
+    log.response(target, status, 5, 0.1)
+    assert len(made) == 1
+    assert "[26/Nov/2026 10:11:12] \x1b[" in terminal.writes[0]
+    assert f'"GET /%s?a={{b}} HTTP/1.1" {status} 5' in terminal.writes[0]
+    assert terminal.writes == [terminal.writes[0]] * 3
+
+
+class Shouting(ServerFormatter):
+    """What a project may have made of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).upper()
+
+
+def test_a_formatter_of_the_project_gets_the_record(logger: logging.Logger) -> None:
+    handler, terminal = the_handler(logger)
+    log = RequestLog()
+    for formatter in (
+        formatter_of_django(),
+        formatter_of_django("{message} {status_code} {levelname}"),
+        formatter_of_django(kind=Shouting),
+        formatter_of_django("{message}"),
+    ):
+        handler.setFormatter(formatter)
+        log.response({**ENVIRON, "RAW_URI": "/b"}, 404, 5, 0.1)
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line, flags=re.IGNORECASE) for line in terminal.writes]
+    assert [line.partition("] ")[2] or line for line in plain] == [
+        '"GET /b HTTP/1.1" 404 5\n',
+        '"GET /b HTTP/1.1" 404 5 404 WARNING\n',
+        '"GET /B HTTP/1.1" 404 5\n',
+        '"GET /b HTTP/1.1" 404 5\n',
+    ]
+
+
+class Own(logging.LogRecord):
+    """A record that a project may have others made of."""
+
+    def getMessage(self) -> str:  # noqa: N802 -- the name is Python's
+        return f"own {super().getMessage()}"
+
+
+def test_records_of_the_project_are_made(logger: logging.Logger) -> None:
+    _, terminal = the_handler(logger, formatter_of_django())
+    logging.setLogRecordFactory(Own)
+    try:
+        RequestLog().response(ENVIRON, 404, 5, 0.1)
+    finally:
+        logging.setLogRecordFactory(logging.LogRecord)
+    assert "] own " in terminal.writes[0]
+
+
+def test_the_level_of_the_handler_holds_where_no_record_is_made(logger: logging.Logger) -> None:
+    handler, terminal = the_handler(logger, formatter_of_django())
+    handler.setLevel(logging.WARNING)
+    log = RequestLog()
+    log.response(ENVIRON, 200, 5, 0.1)
+    log.response(ENVIRON, 404, 5, 0.1)
+    assert ["404" in line for line in terminal.writes] == [True]
