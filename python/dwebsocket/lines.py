@@ -83,7 +83,7 @@ class Pattern:
     To make a record of each request, and the line of that, takes several times as long as to make the line.
 
     Attributes:
-        formatter: which one; `fits` has to hold for it.
+        formatter: which one.
     """
 
     _TIME, _MESSAGE = "\0time\0", "\0message\0"
@@ -92,10 +92,11 @@ class Pattern:
         self.formatter = formatter
         self._parts: dict[int, tuple[str, str, str]] = {}
 
-    @staticmethod
-    def fits(formatter: logging.Formatter | None) -> bool:
-        """Whether the line of a request depends on nothing but its time, its message and its status."""
-        return type(formatter) is ServerFormatter and formatter._fmt == FORMAT_OF_DJANGO
+    @classmethod
+    def of(cls, formatter: logging.Formatter | None) -> Pattern | None:
+        """None: a line may depend on more than the time, the message and the status of its request."""
+        is_plain = type(formatter) is ServerFormatter and formatter._fmt == FORMAT_OF_DJANGO
+        return cls(formatter) if formatter and is_plain else None
 
     def line(self, status: int, server_time: str, message: str) -> str:
         """What the formatter makes of a record with these."""

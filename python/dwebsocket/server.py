@@ -283,18 +283,19 @@ class RequestLog:
             return
         line, arguments = f'"%s" {what}', (_request_line(environ), *arguments)
         handler = self._plain_handler()
-        pattern = self._pattern_of(handler)
-        if handler is not None and pattern is not None:
-            if level >= handler.level:
-                text = pattern.line(status, self._server_time(), line % arguments)
-                self._lines_of(handler).write_text(text)
-            return
-        extra = {"request": None, "server_time": self._server_time(), "status_code": status}
-        record = logger.makeRecord(logger.name, level, __file__, 0, line, arguments, None, None, extra)
         if handler is None:
-            logger.handle(record)
-        else:
-            self._lines_of(handler).write(record)
+            logger.handle(self._record(level, status, line, arguments))
+            return
+        lines, pattern = self._lines_of(handler), self._pattern_of(handler)
+        if pattern is None:
+            lines.write(self._record(level, status, line, arguments))
+        elif level >= handler.level:
+            lines.write_text(pattern.line(status, self._server_time(), line % arguments))
+
+    def _record(self, level: int, status: int, line: str, arguments: tuple[object, ...]) -> logging.LogRecord:
+        extra = {"request": None, "server_time": self._server_time(), "status_code": status}
+        name = self.logger.name
+        return self.logger.makeRecord(name, level, __file__, 0, line, arguments, None, None, extra)
 
     def _plain_handler(self) -> logging.StreamHandler[Any] | None:
         """The handler that Django sets up; None: the project wants another, which is left to logging."""
@@ -310,16 +311,13 @@ class RequestLog:
             self._lines = lines = Lines(handler)
         return lines
 
-    def _pattern_of(self, handler: logging.Handler | None) -> Pattern | None:
+    def _pattern_of(self, handler: logging.Handler) -> Pattern | None:
         """Of the handler's formatter; None: it may want more of a record than its line needs."""
-        formatter = handler.formatter if handler is not None else None
-        pattern = self._pattern
-        if formatter is None or logging.getLogRecordFactory() is not logging.LogRecord:
+        if logging.getLogRecordFactory() is not logging.LogRecord:
             return None
-        if pattern is None or pattern.formatter is not formatter:
-            if not Pattern.fits(formatter):
-                return None
-            self._pattern = pattern = Pattern(formatter)
+        pattern = self._pattern
+        if pattern is None or pattern.formatter is not handler.formatter:
+            self._pattern = pattern = Pattern.of(handler.formatter)
         return pattern
 
     def _server_time(self) -> str:

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from django.utils import termcolors
+from django.core.management.color import color_style
 from django.utils.log import DEFAULT_LOGGING, ServerFormatter
 from dwebsocket import lines
 from dwebsocket.lines import Lines
@@ -227,8 +227,7 @@ def formatter_of_django(
 ) -> ServerFormatter:
     """As Django sets it up, in the colours that it has on a terminal."""
     formatter = kind(format_text, style="{")
-    for role, colours in termcolors.PALETTES[termcolors.DARK_PALETTE].items():
-        setattr(formatter.style, role, termcolors.make_style(**colours))
+    formatter.style = color_style(force_color=True)
     return formatter
 
 
@@ -290,7 +289,7 @@ class Own(logging.LogRecord):
     """A record that a project may have others made of."""
 
     def getMessage(self) -> str:  # noqa: N802 -- the name is Python's
-        return f"own {super().getMessage()}"
+        return f"own {self.levelname} {super().getMessage()}"
 
 
 def test_records_of_the_project_are_made(logger: logging.Logger) -> None:
@@ -300,7 +299,7 @@ def test_records_of_the_project_are_made(logger: logging.Logger) -> None:
         RequestLog().response(ENVIRON, 404, 5, 0.1)
     finally:
         logging.setLogRecordFactory(logging.LogRecord)
-    assert "] own " in terminal.writes[0]
+    assert "] own WARNING " in terminal.writes[0]
 
 
 def test_the_level_of_the_handler_holds_where_no_record_is_made(logger: logging.Logger) -> None:

@@ -12,13 +12,12 @@ from contextlib import ExitStack
 from urllib.request import urlopen
 
 import pytest
-from django.core.management.color import color_style
 from django.core.servers.basehttp import WSGIRequestHandler
-from django.utils.log import ServerFormatter
 from dwebsocket.server import RequestLog
 from projects import ADDRESS, URLS, VIEWS, Project
 from sites import close_of
 from sockets import until
+from test_lines import formatter_of_django
 
 
 def test_the_banner_is_djangos_with_one_line_of_ours(echo_project: Project) -> None:
@@ -114,9 +113,7 @@ def lines_of(logger: logging.Logger, write: Callable[[], None]) -> list[str]:
     """What Django's own formatter for request lines makes, in colour, of what `write` logs."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    formatter = ServerFormatter("[{server_time}] {message}", style="{")
-    formatter.style = color_style(force_color=True)
-    handler.setFormatter(formatter)
+    handler.setFormatter(formatter_of_django())
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
