@@ -156,5 +156,6 @@ def test_a_panic_while_a_failure_is_logged_still_answers_and_closes(serving, cap
     finally:
         logger.removeFilter(panics)
     until(lambda: serving.core.counts["connections"] == 0)
-    assert "a panic, told of apart, ended an exchange" in caplog.text
+    # The client may have its answer, and the connection its end, before the line is written.
+    until(lambda: "a panic, told of apart, ended an exchange" in caplog.text)
     goes_on(serving)
